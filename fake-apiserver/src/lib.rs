@@ -1,1 +1,10 @@
-//! placeholder
+//! The Kubernetes API machinery as a pure state machine.
+//!
+//! Requests, times and ids go in, responses and events come out; there is no clock, no randomness, no thread and no
+//! socket here (outside the adapter `serve`), and equal calls give equal bytes. Modules, in reading order:
+
+pub mod json;
+
+pub mod ids;
+pub mod status;
+pub mod time;

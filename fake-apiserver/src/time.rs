@@ -1,0 +1,209 @@
+//! Instants as the API writes them: RFC 3339 in whole seconds (`Time`) or with six digits (`MicroTime`), always UTC.
+//!
+//! Owns conversions only; the current time is handed in by the caller.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From whole seconds since the epoch.
+    pub const fn from_seconds(seconds: i64) -> Timestamp {
+        Timestamp(seconds * 1_000_000)
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// The form of `metav1.Time`: `2026-01-02T03:04:05Z`.
+    pub fn rfc3339(self) -> String {
+        let mut out = String::with_capacity(27);
+        self.write_date_time(&mut out);
+        out.push('Z');
+        out
+    }
+
+    /// The form of `metav1.MicroTime`: `2026-01-02T03:04:05.000006Z`.
+    pub fn rfc3339_micro(self) -> String {
+        let mut out = String::with_capacity(27);
+        self.write_date_time(&mut out);
+        out.push('.');
+        push_padded(&mut out, self.0.rem_euclid(1_000_000), 6);
+        out.push('Z');
+        out
+    }
+
+    /// Reads an RFC 3339 time of any zone and precision; `None` if it is not one. Digits below a microsecond are cut.
+    pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        let bytes = text.as_bytes();
+        let number = |from: usize, to: usize| -> Option<i64> {
+            let digits = bytes.get(from..to)?;
+            digits.iter().try_fold(0, |sum, byte| {
+                byte.is_ascii_digit()
+                    .then(|| sum * 10 + i64::from(byte - b'0'))
+            })
+        };
+        let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        let separated = is(4, b'-') && is(7, b'-') && is(10, b'T') && is(13, b':') && is(16, b':');
+        if !separated || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
+            return None;
+        }
+        let (mut at, mut micros) = (19, 0);
+        if is(at, b'.') || is(at, b',') {
+            let digits = bytes[at + 1..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            if digits == 0 {
+                return None;
+            }
+            micros = number(at + 1, at + 1 + digits.min(6))? * 10_i64.pow(6 - digits.min(6) as u32);
+            at += 1 + digits;
+        }
+        let offset = match bytes.get(at)? {
+            b'Z' if bytes.len() == at + 1 => 0,
+            sign @ (b'+' | b'-') if bytes.len() == at + 6 && is(at + 3, b':') => {
+                let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
+                let seconds = hours * 3600 + minutes * 60;
+                if *sign == b'-' { -seconds } else { seconds }
+            }
+            _ => return None,
+        };
+        let seconds =
+            days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        Some(Timestamp((seconds - offset) * 1_000_000 + micros))
+    }
+
+    fn write_date_time(self, out: &mut String) {
+        let seconds = self.seconds();
+        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+        let second = seconds.rem_euclid(86_400);
+        push_padded(out, year, 4);
+        for (separator, number) in [
+            ('-', month),
+            ('-', day),
+            ('T', second / 3600),
+            (':', second / 60 % 60),
+            (':', second % 60),
+        ] {
+            out.push(separator);
+            push_padded(out, number, 2);
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rfc3339_micro())
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Timestamp;
+    fn add(self, duration: Duration) -> Timestamp {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Timestamp(self.0.saturating_add(micros))
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = Duration;
+    /// Zero when `earlier` is the later one.
+    fn sub(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+}
+
+fn push_padded(out: &mut String, number: i64, width: u32) {
+    for position in (0..width).rev() {
+        let digit = number / 10_i64.pow(position) % 10;
+        out.push((b'0' + digit as u8) as char);
+    }
+}
+
+/// Days since the epoch of a date of the proleptic Gregorian calendar (years begin in March, so the leap day is last).
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_round_trip() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2000-02-29T23:59:59Z",
+            "2026-11-21T05:15:00Z",
+            "1899-12-31T12:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text).unwrap().rfc3339(), text);
+        }
+    }
+
+    #[test]
+    fn zones_and_fractions_are_understood() {
+        let time = Timestamp::parse_rfc3339("2026-01-01T02:00:00.25+02:00").unwrap();
+        assert_eq!(time.rfc3339_micro(), "2026-01-01T00:00:00.250000Z");
+        for bad in [
+            "2026-02-30T00:00:00Z",
+            "2026-01-01 00:00:00Z",
+            "x",
+            "2026-01-01T00:00:00",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+}
