@@ -1,0 +1,138 @@
+//! The fake API server beside the crate `kube-fake-client`, each through a `kube::Client` of its own.
+//!
+//! Run with `cargo run --release --manifest-path benches/peers/Cargo.toml`. Both sides hold the same
+//! hundred ConfigMaps and answer the same calls in turn, in one process, so that the ratio is fair
+//! even where the machine is not quiet. Prints the median of several rounds.
+//!
+//! Not measured here: watches (the peer has none) and anything that only one side does.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fake_apiserver::{ApiServer, Config, Cx, Ids, ServerId, Timestamp};
+use http_body_util::{BodyExt, Full};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams, PostParams},
+    client::Body,
+};
+use kube_fake_client::ClientBuilder;
+use serde_json::json;
+
+const OBJECTS: usize = 100;
+const ROUNDS: usize = 15;
+const CALLS: usize = 400;
+
+/// Uids and suffixes by counting: cheap, and unique within the run.
+struct Counting(u64);
+
+impl Ids for Counting {
+    fn uid(&mut self) -> String {
+        self.0 += 1;
+        format!("00000000-0000-4000-8000-{:012x}", self.0)
+    }
+    fn suffix(&mut self) -> String {
+        self.0 += 1;
+        format!("{:05x}", self.0)
+    }
+    fn number(&mut self, below: u64) -> u64 {
+        self.0 += 1;
+        self.0 % below.max(1)
+    }
+}
+
+/// A client whose requests are answered by a state machine behind a mutex.
+fn reconverge_client() -> Client {
+    let server = Arc::new(Mutex::new((ApiServer::new(&Config::default()), Counting(0))));
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let server = server.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body: Bytes = body.collect().await?.to_bytes();
+            let mut guard = server.lock().expect("no call panics");
+            let (server, ids) = &mut *guard;
+            let mut cx = Cx { now: Timestamp::from_micros(1_700_000_000_000_000), ids };
+            let response = server.handle(&mut cx, ServerId(0), http::Request::from_parts(head, body));
+            Ok::<_, kube::Error>(response.map(Full::new))
+        }
+    });
+    Client::new(service, "default")
+}
+
+fn object(name: &str) -> ConfigMap {
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "demo", "tier": "back"}},
+        "data": {"a": "1", "b": "two", "c": "three hundred"},
+    }))
+    .expect("a ConfigMap")
+}
+
+async fn fill(maps: &Api<ConfigMap>) -> anyhow::Result<()> {
+    for i in 0..OBJECTS {
+        maps.create(&PostParams::default(), &object(&format!("kept-{i}"))).await?;
+    }
+    Ok(())
+}
+
+/// One round of one operation: the mean time of a call.
+async fn round(maps: &Api<ConfigMap>, what: &str, round: usize) -> anyhow::Result<Duration> {
+    let calls = if what == "list" { CALLS / 10 } else { CALLS };
+    let started = Instant::now();
+    for i in 0..calls {
+        let kept = format!("kept-{}", i % OBJECTS);
+        match what {
+            "create" => {
+                let name = format!("new-{round}-{i}");
+                maps.create(&PostParams::default(), &object(&name)).await?;
+            }
+            "get" => drop(maps.get(&kept).await?),
+            "list" => drop(maps.list(&ListParams::default().labels("kept!=no")).await?),
+            "merge-patch" => {
+                let patch = Patch::Merge(json!({"data": {"a": format!("{round}-{i}")}}));
+                maps.patch(&kept, &PatchParams::default(), &patch).await?;
+            }
+            other => anyhow::bail!("no operation {other}"),
+        }
+    }
+    let spent = started.elapsed() / calls as u32;
+    if what == "create" {
+        for i in 0..calls {
+            maps.delete(&format!("new-{round}-{i}"), &Default::default()).await?;
+        }
+    }
+    Ok(spent)
+}
+
+fn median(mut samples: Vec<Duration>) -> Duration {
+    samples.sort_unstable();
+    samples[samples.len() / 2]
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let ours = Api::<ConfigMap>::namespaced(reconverge_client(), "default");
+    let peer = Api::<ConfigMap>::namespaced(ClientBuilder::new().build().await?, "default");
+    fill(&ours).await?;
+    fill(&peer).await?;
+
+    println!("{:<12} {:>16} {:>18} {:>8}", "call", "fake-apiserver", "kube-fake-client", "ratio");
+    for what in ["create", "get", "list", "merge-patch"] {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        for i in 0..ROUNDS {
+            a.push(round(&ours, what, i).await?);
+            b.push(round(&peer, what, i).await?);
+        }
+        let (a, b) = (median(a), median(b));
+        println!(
+            "{what:<12} {:>13.2} µs {:>15.2} µs {:>7.1}×",
+            a.as_nanos() as f64 / 1e3,
+            b.as_nanos() as f64 / 1e3,
+            b.as_nanos() as f64 / a.as_nanos() as f64,
+        );
+    }
+    Ok(())
+}
