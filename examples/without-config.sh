@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs the example crate's tests as a user does who has no `.cargo/config.toml`: cargo looks for that
+# file from the working directory upwards, so it is called from a folder outside the repository.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+outside=$(mktemp -d)
+trap 'rm -rf "$outside"' EXIT
+cd "$outside"
+cargo test --manifest-path "$root/examples/widget-operator/Cargo.toml" --target-dir "$root/target/without-config"
