@@ -1,0 +1,96 @@
+//! Everything that can happen next, and the tape of what was taken.
+//!
+//! Owns the closed enum [`Choice`] and the typed choice [`Tape`]. A seed only fills a tape; replaying the tape gives
+//! the same run. Option 0 is always the boring default: the oldest message, no delay beyond the shortest, no fault.
+//! Does not own who picks (`schedule`).
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{ReplicaId, RequestId, WatchId};
+
+/// One thing the world can do next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Choice {
+    /// A request in flight reaches the API server and is carried out.
+    CommitRequest(RequestId),
+    /// A reply in flight reaches the replica that waits for it.
+    DeliverReply(RequestId),
+    /// The next event in flight of a watch reaches its replica.
+    DeliverWatch(WatchId),
+    /// A controller of the control plane does one thing; the number counts chores offered so far.
+    Chore(u64),
+    /// The next step of the workload.
+    Workload(u32),
+    /// A replica starts, or starts again.
+    Start(ReplicaId),
+    /// A paused replica runs again.
+    Resume(ReplicaId),
+    /// A silenced watch speaks again.
+    Unsilence(WatchId),
+    /// A lagging watch cache follows again; the number is that of the lag.
+    Unlag(u32),
+    /// The replica's earliest timer is due.
+    Wake(ReplicaId),
+    /// Time passes until the next moment at which something is due.
+    PassTime,
+}
+
+/// What an entry of the tape decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChoiceKind {
+    /// Which of the enabled choices is next.
+    Order,
+    /// Whether a fault strikes here, and which.
+    Fault,
+    /// How long a message or a fault takes.
+    Delay,
+    /// Which name, uid or other drawn value.
+    Value,
+}
+
+/// What could be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Options {
+    /// One of these, named stably.
+    Names(Vec<Cow<'static, str>>),
+    /// A number up to this, in microseconds above the shortest for delays.
+    UpTo(u64),
+}
+
+/// One decision of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TapeEntry {
+    /// Where it was decided, stable over small changes of the code: `request-latency`, `order`, `fault:commit`.
+    pub site: Cow<'static, str>,
+    /// What was decided.
+    pub kind: ChoiceKind,
+    /// What could have been taken.
+    pub options: Options,
+    /// What was taken: an index into the names, or the number. 0 is the boring default.
+    pub taken: u64,
+}
+
+/// The two ways of time, as a tape remembers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TapeMode {
+    /// The earliest message is next.
+    Timed,
+    /// The order is on the tape.
+    Controlled,
+}
+
+/// All decisions of a run, in order, with the seed that feeds what is not a decision (hash keys, jitter).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tape {
+    /// The seed of the replicas' own randomness.
+    pub seed: u64,
+    /// How time passes.
+    pub mode: TapeMode,
+    /// The decisions.
+    pub entries: Vec<TapeEntry>,
+}
