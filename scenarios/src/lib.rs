@@ -1,1 +1,18 @@
-//! placeholder
+//! The scenario file format, its lowering into a run, and the catalogue.
+//!
+//! Modules in reading order.
+
+mod de;
+pub mod error;
+pub mod expect;
+pub mod faults;
+pub mod format;
+pub mod load;
+pub mod quantity;
+pub mod schema;
+pub mod source;
+pub mod tree;
+pub mod workload;
+
+#[cfg(test)]
+mod bad_input;

@@ -1,0 +1,120 @@
+//! A text file that was read, and a place in it.
+//!
+//! Owns the pairing of text and name, so that an error can always show where it happened. Does not own reading from
+//! disk (`load`) nor parsing (`tree`).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One file as it was read: the name people know it by, and its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user wrote it, or as it follows from the file that names it.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Source {
+    /// Pairs a text with its name.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self {
+            path: path.into(),
+            text: text.into(),
+        })
+    }
+}
+
+/// A place in a [`Source`]: where a key or a value stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Byte offset of the first character.
+    pub offset: usize,
+    /// Length in bytes; never beyond the end of the first line.
+    pub len: usize,
+    /// Line, from 1.
+    pub line: u64,
+    /// Column in characters, from 1.
+    pub column: u64,
+}
+
+impl Place {
+    /// The place at `line` and `column` (both from 1), `len` bytes long but never past the end of that line.
+    pub fn new(source: &Arc<Source>, line: u64, column: u64, len: usize) -> Self {
+        let (line, column) = (line.max(1), column.max(1));
+        let text = &source.text;
+        let start = text
+            .split_inclusive('\n')
+            .take(line as usize - 1)
+            .map(str::len)
+            .sum::<usize>();
+        let rest = text[start..].split(['\n', '\r']).next().unwrap_or_default();
+        let skipped: usize = rest
+            .chars()
+            .take(column as usize - 1)
+            .map(char::len_utf8)
+            .sum();
+        let mut len = len.min(rest.len() - skipped);
+        while !rest.is_char_boundary(skipped + len) {
+            len -= 1;
+        }
+        Self {
+            source: source.clone(),
+            offset: start + skipped,
+            len,
+            line,
+            column,
+        }
+    }
+
+    /// The very beginning of a file: for errors about the file as a whole.
+    pub fn start(source: &Arc<Source>) -> Self {
+        Self::new(source, 1, 1, 0)
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}",
+            self.source.path.display(),
+            self.line,
+            self.column
+        )
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_characters_but_points_at_bytes() {
+        let source = Source::new("a.yaml", "first: 1\nsümmary: x\n");
+        let place = Place::new(&source, 2, 10, 99);
+        assert_eq!(&source.text[place.offset..place.offset + place.len], "x");
+        assert_eq!(place.to_string(), "a.yaml:2:10");
+    }
+
+    #[test]
+    fn a_place_beyond_the_text_stays_inside_it() {
+        let source = Source::new("a.yaml", "x: 1\n");
+        let place = Place::new(&source, 9, 9, 9);
+        assert_eq!((place.offset, place.len), (5, 0));
+    }
+}
