@@ -6,5 +6,6 @@
 pub mod json;
 
 pub mod ids;
+pub mod schema;
 pub mod status;
 pub mod time;
