@@ -9,3 +9,5 @@ pub mod ids;
 pub mod schema;
 pub mod status;
 pub mod time;
+
+pub mod strategy;

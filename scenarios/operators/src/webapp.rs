@@ -113,6 +113,9 @@ mod tests {
         }
         let text = std::fs::read_to_string(path).expect("scenarios/crds/webapp.yaml is there");
         let on_file: serde_json::Value = serde_saphyr::from_str(&text).expect("it is YAML");
-        assert_eq!(on_file, derived, "run with RECONVERGE_UPDATE=1 to write the file anew");
+        assert_eq!(
+            on_file, derived,
+            "run with RECONVERGE_UPDATE=1 to write the file anew"
+        );
     }
 }
