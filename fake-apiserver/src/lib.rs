@@ -11,3 +11,4 @@ pub mod status;
 pub mod time;
 
 pub mod strategy;
+pub mod conform;
