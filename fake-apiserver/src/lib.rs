@@ -10,5 +10,5 @@ pub mod schema;
 pub mod status;
 pub mod time;
 
-pub mod strategy;
 pub mod conform;
+pub mod strategy;
