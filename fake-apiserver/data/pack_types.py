@@ -69,8 +69,8 @@ VolumeMountStatus.recursiveReadOnly Container.restartPolicy EphemeralContainer.r
 AppArmorProfile.localhostProfile GRPCAction.service HostPathVolumeSource.type AzureDiskVolumeSource.*
 ISCSIVolumeSource.initiatorName ISCSIPersistentVolumeSource.initiatorName AzureFilePersistentVolumeSource.secretNamespace
 PodDNSConfigOption.value PodDisruptionBudgetSpec.unhealthyPodEvictionPolicy LoadBalancerIngress.ipMode
-PortStatus.error PodResourceClaim.* PodResourceClaimStatus.resourceClaimName LifecycleHandler.stopSignal Lifecycle.stopSignal
-ContainerStatus.stopSignal CSINodeDriver.count CSIStorageCapacity.* PodSchedulingGroup.podGroupName
+PortStatus.error PodResourceClaim.* PodResourceClaimStatus.resourceClaimName Lifecycle.stopSignal
+ContainerStatus.stopSignal CSIStorageCapacity.* PodSchedulingGroup.podGroupName
 RollingUpdateDeployment.* RollingUpdateDaemonSet.* PodDisruptionBudgetSpec.minAvailable PodDisruptionBudgetSpec.maxUnavailable
 CSIStorageCapacity.capacity CSIStorageCapacity.maximumVolumeSize ResourceMetricSource.* Overhead.* EmptyDirVolumeSource.sizeLimit
 MetricTarget.value MetricTarget.averageValue MetricValueStatus.value MetricValueStatus.averageValue NetworkPolicyPort.port
@@ -162,6 +162,7 @@ def main():
             keep = listed(KEPT, name, field_name)
             keep = keep or (field.get("type") in ("array", "object") and field_name in required)
             keep = keep or ("default" in field and zero and "ref" not in field) or struct
+            keep = keep or field_name == "divisor" or (special == "quantity" and field_name in required)
             # A Go struct cannot be empty for omitempty: times that are no pointers are written as null.
             keep = keep or (special in ("time", "micro-time") and "*" not in parts)
             if keep:

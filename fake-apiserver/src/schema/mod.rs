@@ -11,8 +11,11 @@
 //! sigs.k8s.io/structured-merge-diff's view of a type.
 
 mod builtin;
+mod decode;
+pub mod go;
 
 pub use builtin::Schemas;
+pub use decode::{Decoded, decode, normalise};
 
 use crate::json::{CompactString, Value};
 
