@@ -66,7 +66,7 @@ pub struct Case {
     pub tree: Node,
     /// The objects there are when the run begins, CRDs first.
     pub objects: Vec<Object>,
-    /// The objects that steps of the workload create, by the step's index.
+    /// The objects that steps of the workload create or replace, by the step's index.
     pub created: BTreeMap<usize, Vec<Object>>,
     /// The scenario file and every file it names, in a fixed order: what a recording carries.
     pub sources: Vec<Arc<Source>>,
@@ -265,11 +265,13 @@ fn read_named_files(case: &mut Case, files: &Files) -> Result<()> {
     }
     case.objects = objects;
     for (i, step) in case.scenario.workload.clone().iter().enumerate() {
-        if let Some(manifest) = &step.create {
+        let manifest = step.create.as_ref().map(|m| (m, "create"));
+        let manifest = manifest.or(step.replace.as_ref().map(|m| (m, "replace")));
+        if let Some((manifest, word)) = manifest {
             let created = read_manifest(
                 case,
                 manifest,
-                &["workload", &i.to_string(), "create"],
+                &["workload", &i.to_string(), word],
                 files,
             )?;
             case.created.insert(i, created);

@@ -1,0 +1,84 @@
+//! The failure block: what a person needs first and last when a run broke a property.
+//!
+//! Owns its layout: property, scenario, seed, version and scenario hash, the one command that replays it; the story as
+//! a timeline in between; the command again at the end, where a terminal leaves the eye.
+
+use owo_colors::Style;
+use sim::verdict::Outcome;
+
+use crate::recording::Recording;
+use crate::timeline::{Colors, Rows, timeline};
+
+/// Operators' log lines shown at most; the last ones before the finding.
+const LOG_LINES_MAX: usize = 20;
+
+/// The failure block of a run; an empty text for a run that broke nothing.
+pub fn failure(recording: &Recording, colors: Colors) -> String {
+    if recording.verdict.outcome() != Outcome::Violated {
+        return String::new();
+    }
+    let header = &recording.header;
+    let red = Style::new().red().bold();
+    let dim = Style::new().dimmed();
+    let mut text = String::new();
+    for finding in &recording.verdict.findings {
+        let line = format!("✗ {}: {}", finding.property, finding.message);
+        text.push_str(&colors.paint(&line, red));
+        text.push('\n');
+        for line in finding.detail.iter().flat_map(|d| d.lines()) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    let variant = match header.variant.as_str() {
+        "" => String::new(),
+        variant => format!(" · variant {variant}"),
+    };
+    text.push_str(&format!(
+        "  scenario {}{variant} · seed {} · reconverge {} · scenario hash {}\n",
+        header.scenario, header.seed, header.reconverge, header.scenario_hash
+    ));
+    let replay = match header.replay.as_str() {
+        "" => format!("  replay: .replay(\"{}\")\n", recording.token()),
+        command => format!("  replay: {command}\n"),
+    };
+    text.push_str(&replay);
+    text.push('\n');
+    for line in timeline(recording, Rows::Story, colors).lines() {
+        text.push_str(&format!("  {line}\n"));
+    }
+    let logs = &recording.trace.logs;
+    if !logs.is_empty() {
+        text.push('\n');
+        if logs.len() > LOG_LINES_MAX {
+            let skipped = logs.len() - LOG_LINES_MAX;
+            text.push_str(&colors.paint(&format!("  … {skipped} earlier log lines"), dim));
+            text.push('\n');
+        }
+        for log in logs.iter().skip(logs.len().saturating_sub(LOG_LINES_MAX)) {
+            let line = format!("  {} {} {} {}", log.at, log.replica, log.level, log.line);
+            text.push_str(&colors.paint(&line, dim));
+            text.push('\n');
+        }
+    }
+    text.push('\n');
+    text.push_str(&replay);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    #[test]
+    fn the_failure_block_of_a_lost_update() {
+        insta::assert_snapshot!(failure(&example::lost_update(), Colors::Off));
+    }
+
+    #[test]
+    fn a_run_that_holds_has_no_block() {
+        let mut recording = example::lost_update();
+        recording.verdict.findings.clear();
+        assert_eq!(failure(&recording, Colors::Off), "");
+    }
+}
