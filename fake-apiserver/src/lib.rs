@@ -11,4 +11,6 @@ pub mod status;
 pub mod time;
 
 pub mod conform;
+pub mod apply;
+pub mod patch;
 pub mod strategy;

@@ -227,6 +227,11 @@ impl Field {
         self.patch_merge_key.as_deref()
     }
 
+    /// True if Go writes the field even when it is zero.
+    pub fn kept(&self) -> bool {
+        self.kept
+    }
+
     /// True if Go tells zero from absent here (a pointer).
     pub fn pointer(&self) -> bool {
         self.pointer

@@ -1,0 +1,223 @@
+//! What a write changes: the fields it adds or modifies, and those it removes.
+//!
+//! Owns the comparison of two objects over a schema. Does not own who loses or gains the fields (`managed`).
+//! Built-in objects count as Go structs: a struct field that is no pointer is always there, so an object that does not
+//! say it equals one that says it empty. That decides which parents get a `.` (F6a).
+//! Source: structured-merge-diff v6 `typed/compare.go`.
+
+use std::collections::BTreeMap;
+
+use super::field_set::{FieldSet, field_key};
+use super::shape::{Kind, List, Shape};
+use crate::json::{CompactString, Map, Value};
+
+/// The difference between two objects.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Comparison {
+    /// Fields the new object adds or changes.
+    pub(crate) taken: FieldSet,
+    /// Fields the new object has no more.
+    pub(crate) removed: FieldSet,
+}
+
+impl Comparison {
+    /// True if nothing differs.
+    pub(crate) fn is_same(&self) -> bool {
+        self.taken.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// Compares two objects of one type.
+pub(crate) fn compare(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison {
+    let mut node = Node::default();
+    walk(shape, Some(old), Some(new), &mut node);
+    Comparison {
+        taken: node.taken,
+        removed: node.removed,
+    }
+}
+
+/// Structured-merge-diff's equality: numbers by value, all else as it is.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b.iter())
+                    .all(|((k1, v1), (k2, v2))| k1 == k2 && same(v1, v2))
+        }
+        (Value::Float(_), _) | (_, Value::Float(_)) => {
+            a.is_number() && b.is_number() && a.as_f64() == b.as_f64()
+        }
+        _ => a == b,
+    }
+}
+
+/// What was found at one node and below it.
+#[derive(Default)]
+struct Node {
+    taken: FieldSet,
+    removed: FieldSet,
+    taken_self: bool,
+    removed_self: bool,
+}
+
+impl Node {
+    fn adopt(&mut self, key: impl FnOnce() -> CompactString, child: Node) {
+        let taken = child.taken_self || !child.taken.is_empty();
+        let removed = child.removed_self || !child.removed.is_empty();
+        if taken || removed {
+            let key = key();
+            if taken {
+                self.taken.put(key.clone(), child.taken, child.taken_self);
+            }
+            if removed {
+                self.removed.put(key, child.removed, child.removed_self);
+            }
+        }
+    }
+
+    fn leaf(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        match (old, new) {
+            (None, _) => self.taken_self = true,
+            (_, None) => self.removed_self = true,
+            (Some(old), Some(new)) => self.taken_self |= !same(old, new),
+        }
+    }
+}
+
+static NOTHING: Map = Map::new();
+
+fn fields(side: Option<&Value>) -> &Map {
+    side.and_then(Value::as_object).unwrap_or(&NOTHING)
+}
+
+fn items(side: Option<&Value>) -> &[Value] {
+    side.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn walk(shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>, out: &mut Node) {
+    let old_kind = old.map_or(Kind::Null, Kind::of);
+    let new_kind = new.map_or(Kind::Null, Kind::of);
+    match (old_kind, new_kind) {
+        (Kind::Null, kind) | (kind, Kind::Null) => walk_as(kind, shape, old, new, out),
+        (one, two) if one == two => walk_as(one, shape, old, new, out),
+        (one, two) => {
+            // Of another type on either side: the node itself changed, and so did all below it.
+            walk_as(one, shape, old, None, out);
+            walk_as(two, shape, None, new, out);
+            out.removed_self = false;
+            out.taken_self = true;
+        }
+    }
+}
+
+fn walk_as(kind: Kind, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>, out: &mut Node) {
+    match kind {
+        Kind::Scalar | Kind::Null => return out.leaf(old, new),
+        Kind::Object => {
+            let (a, b) = (fields(old), fields(new));
+            if !shape.is_granular_map() || (a.is_empty() && b.is_empty()) {
+                return out.leaf(old, new);
+            }
+            let (old_is, new_is) = (
+                old.is_some_and(Value::is_object),
+                new.is_some_and(Value::is_object),
+            );
+            walk_maps(shape, (a, old_is), (b, new_is), out);
+        }
+        Kind::Array => {
+            let (a, b) = (items(old), items(new));
+            let list = shape.list();
+            if list.is_atomic() || (a.is_empty() && b.is_empty()) {
+                return out.leaf(old, new);
+            }
+            walk_lists(&list, a, b, out);
+        }
+    }
+    // Not a leaf: the node itself came or went.
+    match (old, new) {
+        (None, _) => out.taken_self = true,
+        (_, None) => out.removed_self = true,
+        _ => {}
+    }
+}
+
+/// Walks the fields of two objects in key order; the flag says whether the object is there at all.
+fn walk_maps(shape: Shape<'_>, (a, a_is): (&Map, bool), (b, b_is): (&Map, bool), out: &mut Node) {
+    let (mut left, mut right) = (a.iter().peekable(), b.iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (None, None) => return,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((one, _)), Some((two, _))) => one.cmp(two),
+        };
+        let old = order.is_le().then(|| left.next()).flatten();
+        let new = order.is_ge().then(|| right.next()).flatten();
+        let key = old.or(new).map_or("", |(key, _)| key);
+        let (mut old, mut new) = (old.map(|(_, v)| v), new.map(|(_, v)| v));
+        // Strings are most of what there is: no need for the whole walk.
+        if let (Some(Value::String(one)), Some(Value::String(two))) = (old, new)
+            && one == two
+        {
+            continue;
+        }
+        if old.is_none() && a_is {
+            old = shape.zero(key);
+        } else if new.is_none() && b_is {
+            new = shape.zero(key);
+        }
+        let mut child = Node::default();
+        walk(shape.child(key), old, new, &mut child);
+        out.adopt(|| field_key(key), child);
+    }
+}
+
+fn walk_lists(list: &List<'_>, a: &[Value], b: &[Value], out: &mut Node) {
+    if a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)) {
+        return;
+    }
+    let mut elements: BTreeMap<CompactString, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+    for item in a {
+        if let Ok(key) = list.key_of(item) {
+            elements.entry(key).or_default().0.push(item);
+        }
+    }
+    for item in b {
+        if let Ok(key) = list.key_of(item) {
+            elements.entry(key).or_default().1.push(item);
+        }
+    }
+    for (key, (olds, news)) in elements {
+        let mut child = Node::default();
+        match (olds.len(), news.len()) {
+            (0 | 1, 0 | 1) => {
+                let (old, new) = (olds.first().copied(), news.first().copied());
+                walk(list.items, old, new, &mut child);
+            }
+            // Duplicates count as one atomic thing, under the item's own path.
+            (2.., 2..) => {
+                let equal = olds.len() == news.len()
+                    && olds.iter().zip(&news).all(|(one, two)| same(one, two));
+                child.taken_self = !equal;
+            }
+            (2.., _) => {
+                if let Some(new) = news.first() {
+                    walk(list.items, None, Some(new), &mut child);
+                }
+                child.removed_self = true;
+            }
+            (_, _) => {
+                if let Some(old) = olds.first() {
+                    walk(list.items, Some(old), None, &mut child);
+                }
+                child.taken_self = true;
+            }
+        }
+        out.adopt(|| key, child);
+    }
+}

@@ -1,0 +1,223 @@
+//! `metadata.managedFields` as a list of entries: reading, checking, ordering, the cap, writing.
+//!
+//! Owns the form of the list. Does not own what a write does to the sets (`managed`, `applying`).
+//! Source: apimachinery `util/managedfields/internal/{managedfields,capmanagers}.go`.
+
+use std::collections::BTreeMap;
+
+use super::field_set::FieldSet;
+use crate::json::{CompactString, Map, Value};
+
+/// More Update entries than this are merged into [`ANCIENT`].
+const UPDATERS_MAX: usize = 10;
+
+/// The manager that old Update entries are merged into.
+const ANCIENT: &str = "ancient-changes";
+
+/// One entry of managedFields. Who it is: manager, operation, subresource, and the version unless it applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) manager: CompactString,
+    pub(crate) applied: bool,
+    pub(crate) api_version: CompactString,
+    pub(crate) subresource: CompactString,
+    pub(crate) time: Option<CompactString>,
+    pub(crate) fields: FieldSet,
+}
+
+impl Entry {
+    /// True if both entries are of one manager, as the server counts.
+    pub(crate) fn same_manager(&self, other: &Entry) -> bool {
+        self.manager == other.manager
+            && self.applied == other.applied
+            && self.subresource == other.subresource
+            && (self.applied || self.api_version == other.api_version)
+    }
+
+    /// The server's own key of a manager; conflicts are sorted by it.
+    pub(crate) fn identifier(&self) -> String {
+        let mut parts = vec![("manager", self.manager.as_str())];
+        parts.push(("operation", if self.applied { "Apply" } else { "Update" }));
+        if !self.applied {
+            parts.push(("apiVersion", &self.api_version));
+        }
+        parts.push(("subresource", &self.subresource));
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(key, text)| format!("\"{key}\":{}", Value::from(text)))
+            .collect();
+        format!("{{{}}}", parts.join(","))
+    }
+
+    /// The manager as conflict messages name it (F3).
+    pub(crate) fn printed(&self) -> String {
+        let mut text = crate::status::go_quote(&self.manager);
+        if !self.subresource.is_empty() {
+            text.push_str(" with subresource ");
+            text.push_str(&crate::status::go_quote(&self.subresource));
+        }
+        if !self.applied {
+            text.push_str(" using ");
+            text.push_str(&self.api_version);
+        }
+        text
+    }
+
+    /// Reads an entry; `check` also validates the set, for entries that clients sent.
+    fn read(value: Value, check: bool) -> Option<Entry> {
+        let Value::Object(map) = value else {
+            return None;
+        };
+        let mut entry = Entry::default();
+        let (mut typed, mut operation) = (false, false);
+        for (key, value) in map {
+            match (key.as_str(), value) {
+                ("manager", Value::String(text)) => entry.manager = text,
+                ("apiVersion", Value::String(text)) => entry.api_version = text,
+                ("subresource", Value::String(text)) => entry.subresource = text,
+                ("time", Value::String(text)) => entry.time = Some(text),
+                ("operation", Value::String(text)) => {
+                    entry.applied = text == "Apply";
+                    operation = entry.applied || text == "Update";
+                }
+                ("fieldsType", Value::String(text)) => typed = text == "FieldsV1",
+                ("fieldsV1", Value::Null) => {}
+                ("fieldsV1", fields) if check => entry.fields = FieldSet::parse(&fields)?,
+                ("fieldsV1", Value::Object(fields)) => {
+                    entry.fields = FieldSet::from_stored(fields);
+                }
+                _ => {}
+            }
+        }
+        (typed && operation && !entry.api_version.is_empty()).then_some(entry)
+    }
+
+    fn write(self) -> Value {
+        let mut map = Map::with_capacity(7);
+        map.insert("apiVersion", self.api_version);
+        map.insert("fieldsType", CompactString::const_new("FieldsV1"));
+        map.insert("fieldsV1", self.fields.into_value());
+        map.insert("manager", self.manager);
+        let operation = if self.applied { "Apply" } else { "Update" };
+        map.insert("operation", CompactString::const_new(operation));
+        if !self.subresource.is_empty() {
+            map.insert("subresource", self.subresource);
+        }
+        if let Some(time) = self.time {
+            map.insert("time", time);
+        }
+        Value::Object(map)
+    }
+
+    /// The order of entries (F7): operation, time (none first), manager, version, subresource.
+    fn order(&self, other: &Entry) -> std::cmp::Ordering {
+        let key = |entry: &Entry| (!entry.applied, entry.time.clone());
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| self.manager.cmp(&other.manager))
+            .then_with(|| self.api_version.cmp(&other.api_version))
+            .then_with(|| self.subresource.cmp(&other.subresource))
+    }
+}
+
+/// Reads stored managedFields.
+pub(crate) fn read_stored(list: Value) -> Vec<Entry> {
+    match list {
+        Value::Array(items) => items
+            .into_iter()
+            .filter_map(|item| Entry::read(item, false))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Reads managedFields that a client sent; `None` if one entry is bad, which voids the list (F10).
+pub(crate) fn read_sent(list: &Value) -> Option<Vec<Entry>> {
+    let Value::Array(items) = list else {
+        return Some(Vec::new());
+    };
+    // One entry a manager: the last wins.
+    let mut by_manager: BTreeMap<String, Entry> = BTreeMap::new();
+    for item in items {
+        let entry = Entry::read(item.clone(), true)?;
+        by_manager.insert(entry.identifier(), entry);
+    }
+    Some(by_manager.into_values().collect())
+}
+
+/// True for `[]` and `[{}]`, with which clients empty the list (F10).
+pub(crate) fn is_reset(list: &Value) -> bool {
+    match list.as_array().map(Vec::as_slice) {
+        Some([]) => true,
+        Some([only]) => only.as_object().is_some_and(Map::is_empty),
+        _ => false,
+    }
+}
+
+/// Merges the oldest Update entries into one where there are too many (F8).
+pub(crate) fn cap(entries: &mut Vec<Entry>) {
+    let mut updaters = entries.iter().filter(|entry| !entry.applied).count();
+    if updaters <= UPDATERS_MAX {
+        return;
+    }
+    let mut oldest: Vec<(Option<CompactString>, String, usize)> = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| !entry.applied)
+        .map(|(at, entry)| (entry.time.clone(), entry.identifier(), at))
+        .collect();
+    oldest.sort();
+    let mut slots: Vec<Option<Entry>> = std::mem::take(entries).into_iter().map(Some).collect();
+    // By version: the first entry met, which becomes the bucket when a second one comes.
+    let mut first: BTreeMap<CompactString, usize> = BTreeMap::new();
+    for (_, _, at) in oldest {
+        if updaters <= UPDATERS_MAX {
+            break;
+        }
+        let Some(version) = slots[at].as_ref().map(|entry| entry.api_version.clone()) else {
+            continue;
+        };
+        let Some(&bucket) = first.get(&version) else {
+            first.insert(version, at);
+            continue;
+        };
+        let existing = slots.iter().position(|slot| {
+            slot.as_ref().is_some_and(|entry| {
+                entry.manager == ANCIENT
+                    && !entry.applied
+                    && entry.api_version == version
+                    && entry.subresource.is_empty()
+            })
+        });
+        let bucket = existing.unwrap_or(bucket);
+        if bucket == at {
+            continue;
+        }
+        let Some(merged) = slots[at].take() else {
+            continue;
+        };
+        if let Some(entry) = slots[bucket].as_mut() {
+            entry.manager = CompactString::const_new(ANCIENT);
+            entry.subresource = CompactString::const_new("");
+            entry.time = merged.time;
+            entry.fields.union(merged.fields);
+        }
+        updaters -= 1;
+    }
+    entries.extend(slots.into_iter().flatten());
+}
+
+/// Writes the list into an object in the server's order; without entries there is no list.
+pub(crate) fn write(object: &mut Value, mut entries: Vec<Entry>) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if entries.is_empty() {
+        metadata.remove("managedFields");
+        return;
+    }
+    entries.sort_by(Entry::order);
+    let list: Vec<Value> = entries.into_iter().map(Entry::write).collect();
+    metadata.insert("managedFields", Value::Array(list));
+}

@@ -1,0 +1,325 @@
+//! Ownership after a plain write: create, update, the patches, `/status`, `/scale` (F7, F8).
+//!
+//! Owns who gains and who loses fields, and when an entry's time moves. Does not own apply (`applying`).
+//! Source: apimachinery `util/managedfields/internal/{fieldmanager,managedfieldsupdater,stripmeta,skipnonapplied}.go`,
+//! structured-merge-diff v6 `merge/update.go`.
+
+use std::borrow::Cow;
+
+use super::compare::{Comparison, compare};
+use super::entries::{self, Entry};
+use super::field_set::{self, FieldSet, SELF, children, is_member};
+use super::ignored::Ignored;
+use super::shape::Shape;
+use crate::json::{CompactString, Map, Value};
+use crate::schema::Schema;
+use crate::time::Timestamp;
+
+/// Who writes, through which endpoint, and what the types are.
+pub struct Tracking<'a> {
+    /// The schema of the object's kind in the request's version.
+    pub schema: &'a Schema,
+    /// The request's version, `apps/v1`.
+    pub api_version: &'a str,
+    /// The subresource written through; empty for the object itself.
+    pub subresource: &'a str,
+    /// The field manager.
+    pub manager: &'a str,
+    /// Now.
+    pub now: Timestamp,
+    /// What the endpoint ignores.
+    pub ignored: Ignored,
+    /// The schema of the same kind in another version, `None` where there is no such version: entries of it are dropped.
+    pub other_version: &'a dyn Fn(&str) -> Option<&'a Schema>,
+}
+
+impl Tracking<'_> {
+    pub(crate) fn shape(&self) -> Shape<'_> {
+        Shape::of(self.schema)
+    }
+
+    pub(crate) fn shape_of_version(&self, api_version: &str) -> Option<Shape<'_>> {
+        if api_version == self.api_version {
+            return Some(self.shape());
+        }
+        (self.other_version)(api_version).map(Shape::of)
+    }
+
+    pub(crate) fn time(&self) -> Option<CompactString> {
+        Some(CompactString::from(self.now.rfc3339()))
+    }
+}
+
+/// Sets the managedFields of an object about to be created (`live` is none) or updated.
+///
+/// `new` is as the client wants it, decoded and defaulted, with the managedFields that the client sent; the strategy has not
+/// touched it yet. A failure to make sense of sent managedFields is no error: the live ones count.
+pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
+    let sent = take_managed_fields(new);
+    let Some(live) = live else {
+        // F8: what a client sends with a create is dropped.
+        let empty = Value::object();
+        let mut entries = Vec::new();
+        record(tracking, &empty, new, &mut entries, tracking.manager);
+        return entries::write(new, entries);
+    };
+    let stored = live.at(&["metadata", "managedFields"]);
+    let Some(mut entries) = entries_in_force(tracking, stored, sent) else {
+        // F11: without managedFields nothing is tracked until the first apply.
+        return;
+    };
+    entries.retain(|entry| tracking.shape_of_version(&entry.api_version).is_some());
+    reconcile(tracking, &mut entries);
+    record(tracking, live, new, &mut entries, tracking.manager);
+    entries::cap(&mut entries);
+    entries::write(new, entries);
+}
+
+/// The entries a write starts from: the client's own if it sent usable ones, else the live ones (F10).
+fn entries_in_force(
+    tracking: &Tracking<'_>,
+    stored: Option<&Value>,
+    sent: Option<Value>,
+) -> Option<Vec<Entry>> {
+    let non_empty = |entries: Vec<Entry>| (!entries.is_empty()).then_some(entries);
+    if let Some(sent) = sent
+        && tracking.subresource.is_empty()
+    {
+        if Some(&sent) == stored {
+            return non_empty(entries::read_stored(sent));
+        }
+        if entries::is_reset(&sent) {
+            return None;
+        }
+        if let Some(entries) = entries::read_sent(&sent).and_then(non_empty) {
+            return Some(entries);
+        }
+    }
+    non_empty(entries::read_stored(stored?.clone()))
+}
+
+/// Takes managedFields out of an object.
+pub(crate) fn take_managed_fields(object: &mut Value) -> Option<Value> {
+    object
+        .get_mut("metadata")?
+        .as_object_mut()?
+        .remove("managedFields")
+}
+
+/// Books the difference of two objects on a manager's Update entry.
+pub(crate) fn record(
+    tracking: &Tracking<'_>,
+    old: &Value,
+    new: &Value,
+    entries: &mut Vec<Entry>,
+    manager: &str,
+) {
+    let changes = changes(tracking, tracking.shape(), old, new);
+    let mut taken = changes.taken.clone();
+    settle(tracking, old, new, changes, entries, None);
+    strip(&mut taken);
+    if taken.is_empty() {
+        return;
+    }
+    let mut own = Entry {
+        manager: manager.into(),
+        applied: false,
+        api_version: tracking.api_version.into(),
+        subresource: tracking.subresource.into(),
+        time: tracking.time(),
+        fields: taken,
+    };
+    match entries.iter_mut().find(|entry| entry.same_manager(&own)) {
+        Some(entry) => {
+            own.fields.union(std::mem::take(&mut entry.fields));
+            *entry = own;
+        }
+        None => entries.push(own),
+    }
+}
+
+/// What a write changes, in one version, without what the endpoint ignores.
+pub(crate) fn changes(
+    tracking: &Tracking<'_>,
+    shape: Shape<'_>,
+    old: &Value,
+    new: &Value,
+) -> Comparison {
+    let mut changes = compare(shape, old, new);
+    // managedFields are no field of the object here, on either side.
+    changes.removed.cut(&["f:metadata", "f:managedFields"]);
+    changes.taken.cut(&["f:metadata", "f:managedFields"]);
+    tracking.ignored.filter_comparison(&mut changes);
+    changes
+}
+
+/// Takes changed and removed fields from all entries but one; entries left with nothing go.
+pub(crate) fn settle(
+    tracking: &Tracking<'_>,
+    old: &Value,
+    new: &Value,
+    changes: Comparison,
+    entries: &mut Vec<Entry>,
+    but: Option<usize>,
+) {
+    if !changes.is_same() {
+        for (index, entry) in entries.iter_mut().enumerate() {
+            if Some(index) == but {
+                continue;
+            }
+            let changes = in_version(tracking, old, new, &changes, &entry.api_version);
+            entry.fields.subtract(&changes.taken);
+            entry.fields.subtract(&changes.removed);
+        }
+    }
+    entries.retain(|entry| !entry.fields.is_empty());
+}
+
+/// The comparison as an entry of another version sees it.
+pub(crate) fn in_version<'c>(
+    tracking: &Tracking<'_>,
+    old: &Value,
+    new: &Value,
+    changes: &'c Comparison,
+    api_version: &str,
+) -> Cow<'c, Comparison> {
+    if api_version == tracking.api_version {
+        return Cow::Borrowed(changes);
+    }
+    match (tracking.other_version)(api_version) {
+        Some(schema) if !std::ptr::eq(schema, tracking.schema) => {
+            Cow::Owned(self::changes(tracking, Shape::of(schema), old, new))
+        }
+        _ => Cow::Borrowed(changes),
+    }
+}
+
+/// Takes out what is never tracked (F7).
+pub(crate) fn strip(set: &mut FieldSet) {
+    const TOP: [&str; 3] = ["f:apiVersion", "f:kind", "f:metadata"];
+    const METADATA: [&str; 8] = [
+        "f:name",
+        "f:namespace",
+        "f:creationTimestamp",
+        "f:selfLink",
+        "f:uid",
+        "f:generation",
+        "f:managedFields",
+        "f:resourceVersion",
+    ];
+    for key in METADATA {
+        set.drop_member(&["f:metadata", key]);
+    }
+    for key in TOP {
+        set.drop_member(&[key]);
+    }
+}
+
+/// Fits stored sets to a schema in which something became one piece (custom resources only: built-in types stay).
+pub(crate) fn reconcile(tracking: &Tracking<'_>, entries: &mut [Entry]) {
+    if tracking.schema.name().is_some() {
+        return;
+    }
+    for entry in entries {
+        if let Some(shape) = tracking.shape_of_version(&entry.api_version)
+            && !fits(shape, entry.fields.tree())
+        {
+            entry.fields = fitted(shape, entry.fields.tree());
+        }
+    }
+}
+
+fn child_shape<'s>(shape: Shape<'s>, key: &str) -> Shape<'s> {
+    match key.strip_prefix("f:") {
+        Some(name) => shape.child(name),
+        None if shape.is_list() => shape.list().items,
+        None => Shape::Deduced,
+    }
+}
+
+fn in_one_piece(shape: Shape<'_>) -> bool {
+    match shape {
+        Shape::Typed { .. } if shape.is_list() => shape.list().is_atomic(),
+        Shape::Typed { .. } => !shape.is_granular_map(),
+        _ => false,
+    }
+}
+
+fn fits(shape: Shape<'_>, level: &Map) -> bool {
+    children(level).all(|(key, node)| {
+        let child = child_shape(shape, key);
+        node.is_empty() || (!in_one_piece(child) && fits(child, node))
+    })
+}
+
+fn fitted(shape: Shape<'_>, level: &Map) -> FieldSet {
+    let mut out = FieldSet::new();
+    for (key, node) in children(level) {
+        let child = child_shape(shape, key);
+        if node.keys().any(|key| key != SELF) && in_one_piece(child) {
+            out.put(key, FieldSet::new(), true);
+        } else {
+            out.put(key, fitted(child, node), is_member(node));
+        }
+    }
+    out
+}
+
+/// Puts the old times back where a write changed nothing but times of managedFields (D7).
+pub fn keep_times(old: &Value, new: &mut Value) {
+    let list = |object: &Value| -> Vec<Value> {
+        object
+            .array_at(&["metadata", "managedFields"])
+            .iter()
+            .cloned()
+            .map(|mut entry| {
+                entry.remove(&["time"]);
+                entry
+            })
+            .collect()
+    };
+    let stored = old.at(&["metadata", "managedFields"]);
+    let sent = new.at(&["metadata", "managedFields"]);
+    if stored.is_none() || stored == sent || list(old) != list(new) {
+        return;
+    }
+    let stored = stored.cloned();
+    let sent = take_managed_fields(new);
+    let restored = if same_but_managed_fields(old, new) {
+        stored
+    } else {
+        sent
+    };
+    if let (Some(list), Some(metadata)) = (restored, new.get_mut("metadata")) {
+        metadata.make_object().insert("managedFields", list);
+    }
+}
+
+fn same_but_managed_fields(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
+        return false;
+    };
+    old.len() == new.len()
+        && old.iter().zip(new.iter()).all(|((k1, v1), (k2, v2))| {
+            k1 == k2
+                && match (k1, v1, v2) {
+                    ("metadata", Value::Object(m1), Value::Object(m2)) => {
+                        let rest = |m: &Map| -> Vec<(String, Value)> {
+                            m.iter()
+                                .filter(|(key, _)| *key != "managedFields")
+                                .map(|(key, value)| (key.to_owned(), value.clone()))
+                                .collect()
+                        };
+                        rest(m1) == rest(m2)
+                    }
+                    _ => v1 == v2,
+                }
+        })
+}
+
+/// A field of the path form `f:spec`, `f:replicas`, … as a set.
+pub(crate) fn path_set(path: &[&str]) -> FieldSet {
+    let keys: Vec<CompactString> = path.iter().map(|name| field_set::field_key(name)).collect();
+    let keys: Vec<&str> = keys.iter().map(CompactString::as_str).collect();
+    FieldSet::of_path(&keys)
+}

@@ -1,0 +1,3 @@
+//! The three patch types besides apply (E).
+
+pub(crate) mod printed;
