@@ -14,3 +14,5 @@ pub mod conform;
 pub mod apply;
 pub mod patch;
 pub mod strategy;
+
+pub mod cel;
