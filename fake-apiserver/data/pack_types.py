@@ -89,6 +89,9 @@ ClusterRole.rules Role.rules DeviceClaim.requests CSINodeDriver.topologyKeys Tok
 TokenRequestSpec.audiences TypedLocalObjectReference.apiGroup TypedObjectReference.apiGroup
 """.split()
 
+# Optional although their zero is their default.
+OMITTED = ["ReplicationControllerSpec.minReadySeconds", "ScaleSpec.replicas"]
+
 SPECIAL = {
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "json",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray": "schema-or-array",
@@ -165,6 +168,7 @@ def main():
             keep = keep or field_name == "divisor" or (special == "quantity" and field_name in required)
             # A Go struct cannot be empty for omitempty: times that are no pointers are written as null.
             keep = keep or (special in ("time", "micro-time") and "*" not in parts)
+            keep = keep and not listed(OMITTED, name, field_name)
             if keep:
                 parts.append("+")
             if "default" in field:

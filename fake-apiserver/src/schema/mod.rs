@@ -12,10 +12,24 @@
 
 mod builtin;
 mod decode;
+mod default;
+pub mod format;
 pub mod go;
+mod list_type;
+mod metadata;
+mod prune;
+pub mod regexp;
+mod structural;
+mod validate;
 
 pub use builtin::Schemas;
 pub use decode::{Decoded, decode, normalise};
+pub use default::default;
+pub use list_type::{duplicates, validate_lists};
+pub use metadata::validate_embedded;
+pub use prune::{coerce_metadata, coerce_nulls, decode_custom, prune};
+pub use structural::build;
+pub use validate::{validate, validate_below};
 
 use crate::json::{CompactString, Value};
 
@@ -132,6 +146,14 @@ pub struct Schema {
     pub(crate) embedded: bool,
     pub(crate) gvks: Vec<[&'static str; 3]>,
     pub(crate) rules: Option<Box<Rules>>,
+    /// What a custom resource's schema says about `metadata` (its names only).
+    pub(crate) metadata: Option<Box<Schema>>,
+    /// `additionalProperties: true`: any value, but nothing is known below it.
+    pub(crate) anything: bool,
+    /// True if this node or one below it is an embedded resource.
+    pub(crate) has_embedded: bool,
+    /// True if this node or one below it is a list of type set or map.
+    pub(crate) has_unique_lists: bool,
     /// True if this node or one below it has a default.
     pub(crate) has_defaults: bool,
     /// True if this node or one below it has CEL rules.
@@ -156,6 +178,7 @@ pub struct Rules {
     pub(crate) any_of: Vec<Schema>,
     pub(crate) one_of: Vec<Schema>,
     pub(crate) not: Option<Schema>,
+    pub(crate) pattern: Option<regexp::Pattern>,
     pub(crate) cel: Vec<CelRule>,
 }
 
