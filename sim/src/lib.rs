@@ -5,16 +5,28 @@
 //!
 //! Modules in reading order:
 //! - [`time`]: simulated time and ranges of durations
+//! - [`entropy`]: virtual time and seeded randomness for whatever runs on a simulated thread
 //! - [`setup`]: what goes into a run; [`operator`]: the operators it runs and the doors they have
 //! - [`choice`]: everything that can happen, and the tape that records what was taken
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
 //! - [`verdict`]: what the properties said about it
 
 pub mod choice;
+pub mod entropy;
 pub mod event;
 pub mod operator;
+mod panics;
 pub mod property;
+mod replica;
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "operators may use all of it; that is the test"
+)]
+mod replica_tests;
 pub mod setup;
+mod spans;
 pub mod time;
 pub mod trace;
 pub mod verdict;

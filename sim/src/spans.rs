@@ -1,0 +1,263 @@
+//! Tracing spans of operators: which reconcile a request belongs to, and what operators log.
+//!
+//! Owns the subscriber of a run. kube's controller runs each reconcile in a span `reconciling object`; kube's client
+//! carries the caller's span to the transport, where [`current_reconcile`] reads it. One dispatcher serves the whole
+//! process, since each new one makes tracing rebuild its caches; what it notes is kept per thread.
+//!
+//! Does not see: requests of an operator that does not use kube's controller, or that moves them to a task of its own
+//! without the span. Such requests belong to no reconcile.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::OnceLock;
+
+use tracing::dispatcher::Dispatch;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_core::span::Current;
+
+use crate::entropy;
+use crate::event::ReconcileId;
+use crate::time::SimTime;
+
+const RECONCILE: &str = "reconciling object";
+
+/// What a replica's spans told during a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SpanNote {
+    /// A reconcile began.
+    Began {
+        reconcile: ReconcileId,
+        object: String,
+        reason: String,
+    },
+    /// It ended.
+    Ended { reconcile: ReconcileId },
+    /// A line was logged.
+    Logged {
+        at: SimTime,
+        level: &'static str,
+        line: String,
+    },
+}
+
+#[derive(Default)]
+struct Table {
+    next_span: u64,
+    next_reconcile: u64,
+    open: BTreeMap<u64, Open>,
+    entered: Vec<u64>,
+    notes: Vec<SpanNote>,
+    logs: bool,
+}
+
+struct Open {
+    metadata: &'static Metadata<'static>,
+    reconcile: ReconcileId,
+    handles: u32,
+}
+
+thread_local! {
+    static TABLE: RefCell<Table> = RefCell::new(Table::default());
+}
+
+/// Begins a run on this thread: `logs` asks for the operators' log lines too.
+pub(crate) fn begin(logs: bool) {
+    TABLE.with(|table| {
+        *table.borrow_mut() = Table {
+            logs,
+            ..Table::default()
+        }
+    });
+}
+
+/// Runs `body` with the run's subscriber.
+pub(crate) fn observe<T>(body: impl FnOnce() -> T) -> T {
+    static DISPATCH: OnceLock<Dispatch> = OnceLock::new();
+    tracing::dispatcher::with_default(DISPATCH.get_or_init(|| Dispatch::new(Spans)), body)
+}
+
+/// The notes since the last call.
+pub(crate) fn take() -> Vec<SpanNote> {
+    TABLE.with(|table| std::mem::take(&mut table.borrow_mut().notes))
+}
+
+/// The reconcile whose span is entered now.
+pub(crate) fn current_reconcile() -> Option<ReconcileId> {
+    TABLE.with(|table| {
+        let table = table.borrow();
+        table
+            .entered
+            .last()
+            .and_then(|id| table.open.get(id))
+            .map(|open| open.reconcile)
+    })
+}
+
+struct Spans;
+
+fn is_reconcile(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.name() == RECONCILE
+}
+
+impl Subscriber for Spans {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_reconcile(metadata) {
+            Interest::always()
+        } else if metadata.is_event() {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        is_reconcile(metadata)
+            || metadata.is_event()
+                && entropy::is_stepping()
+                && TABLE
+                    .try_with(|table| table.try_borrow().is_ok_and(|table| table.logs))
+                    .unwrap_or(false)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        TABLE.with(|table| {
+            let table = &mut *table.borrow_mut();
+            table.next_span += 1;
+            table.next_reconcile += 1;
+            let reconcile = ReconcileId(table.next_reconcile);
+            table.open.insert(
+                table.next_span,
+                Open {
+                    metadata: attributes.metadata(),
+                    reconcile,
+                    handles: 1,
+                },
+            );
+            table.notes.push(SpanNote::Began {
+                reconcile,
+                object: fields.object,
+                reason: fields.reason,
+            });
+            Id::from_u64(table.next_span)
+        })
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let metadata = event.metadata();
+        let note = SpanNote::Logged {
+            at: entropy::now(),
+            level: metadata.level().as_str(),
+            line: format!("{}: {}{}", metadata.target(), line.message, line.fields),
+        };
+        TABLE.with(|table| table.borrow_mut().notes.push(note));
+    }
+
+    fn enter(&self, span: &Id) {
+        TABLE.with(|table| table.borrow_mut().entered.push(span.into_u64()));
+    }
+
+    fn exit(&self, span: &Id) {
+        let _ = TABLE.try_with(|table| {
+            let entered = &mut table.borrow_mut().entered;
+            if let Some(at) = entered.iter().rposition(|id| *id == span.into_u64()) {
+                entered.remove(at);
+            }
+        });
+    }
+
+    fn clone_span(&self, span: &Id) -> Id {
+        TABLE.with(|table| {
+            if let Some(open) = table.borrow_mut().open.get_mut(&span.into_u64()) {
+                open.handles += 1;
+            }
+        });
+        span.clone()
+    }
+
+    fn try_close(&self, span: Id) -> bool {
+        // A span may outlive its thread's table, in a static of the operator.
+        TABLE
+            .try_with(|table| {
+                let Ok(mut table) = table.try_borrow_mut() else {
+                    return false;
+                };
+                let Some(open) = table.open.get_mut(&span.into_u64()) else {
+                    return false;
+                };
+                open.handles -= 1;
+                if open.handles > 0 {
+                    return false;
+                }
+                let reconcile = open.reconcile;
+                table.open.remove(&span.into_u64());
+                table.notes.push(SpanNote::Ended { reconcile });
+                true
+            })
+            .unwrap_or(false)
+    }
+
+    fn current_span(&self) -> Current {
+        TABLE.with(|table| {
+            let table = table.borrow();
+            match table
+                .entered
+                .last()
+                .and_then(|id| Some((id, table.open.get(id)?)))
+            {
+                Some((id, open)) => Current::new(Id::from_u64(*id), open.metadata),
+                None => Current::none(),
+            }
+        })
+    }
+}
+
+/// The fields kube gives a reconcile's span.
+#[derive(Default)]
+struct Fields {
+    object: String,
+    reason: String,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "object.ref" => self.object = format!("{value:?}"),
+            "object.reason" => self.reason = format!("{value:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string does not fail.
+        let _ = if field.name() == "message" {
+            write!(self.message, "{value:?}")
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
+        };
+    }
+}
