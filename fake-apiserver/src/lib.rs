@@ -10,9 +10,10 @@ pub mod schema;
 pub mod status;
 pub mod time;
 
-pub mod conform;
 pub mod apply;
+pub mod conform;
 pub mod patch;
 pub mod strategy;
+pub mod table;
 
 pub mod cel;

@@ -24,19 +24,27 @@ pub struct Column {
     pub json_path: CompactString,
 }
 
-static BUILTIN: LazyLock<BTreeMap<(&'static str, &'static str), Vec<Column>>> = LazyLock::new(read);
+/// Columns by group and kind.
+type Kinds = BTreeMap<&'static str, BTreeMap<&'static str, Vec<Column>>>;
+
+static BUILTIN: LazyLock<Kinds> = LazyLock::new(read);
 
 /// The columns of a built-in kind; kinds without any of their own show name and creation time.
 pub fn builtin(group: &str, kind: &str) -> &'static [Column] {
     let group = if kind == "Event" { "" } else { group };
-    let own = BUILTIN.get(&(group, kind));
-    own.or_else(|| BUILTIN.get(&("", ""))).map_or(&[], Vec::as_slice)
+    let table: &'static Kinds = &BUILTIN;
+    let find = |group: &str, kind: &str| table.get(group)?.get(kind);
+    find(group, kind)
+        .or_else(|| find("", ""))
+        .map_or(&[], Vec::as_slice)
 }
 
 /// True if the kind has columns of its own.
 pub fn has_own(group: &str, kind: &str) -> bool {
     let group = if kind == "Event" { "" } else { group };
-    BUILTIN.contains_key(&(group, kind))
+    BUILTIN
+        .get(group)
+        .is_some_and(|kinds| kinds.contains_key(kind))
 }
 
 /// The columns of a custom resource: Name, then those declared, else Age.
@@ -48,7 +56,9 @@ pub fn custom(version: &Value) -> Vec<Column> {
         let json_path = CompactString::from(column.str_at(&["jsonPath"]));
         let described = column.str_at(&["description"]);
         let description = match described {
-            "" => CompactString::from(format!("Custom resource definition column (in JSONPath format): {json_path}")),
+            "" => CompactString::from(format!(
+                "Custom resource definition column (in JSONPath format): {json_path}"
+            )),
             text => CompactString::from(text),
         };
         columns.push(Column {
@@ -61,7 +71,11 @@ pub fn custom(version: &Value) -> Vec<Column> {
         });
     }
     if declared.is_empty() {
-        let age = Column { name: "Age".into(), json_path: ".metadata.creationTimestamp".into(), ..default[1].clone() };
+        let age = Column {
+            name: "Age".into(),
+            json_path: ".metadata.creationTimestamp".into(),
+            ..default[1].clone()
+        };
         columns.push(age);
     }
     columns
@@ -78,12 +92,15 @@ pub fn definition(column: &Column) -> Value {
     Value::Object(map)
 }
 
-fn read() -> BTreeMap<(&'static str, &'static str), Vec<Column>> {
+fn read() -> Kinds {
     let mut shared: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut kinds: BTreeMap<(&str, &str), Vec<Column>> = BTreeMap::new();
+    let mut kinds = Kinds::new();
     let mut current = ("", "");
     let text = include_str!("../../data/columns.tsv");
-    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    for line in text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
         if let Some(kind) = line.strip_prefix("= ") {
             current = kind.split_once('/').unwrap_or_default();
             continue;
@@ -93,7 +110,12 @@ fn read() -> BTreeMap<(&'static str, &'static str), Vec<Column>> {
             [alias, description] => drop(shared.insert(alias, description)),
             [name, kind, format, priority, description] => {
                 let description = shared.get(description).copied().unwrap_or(description);
-                kinds.entry(current).or_default().push(Column {
+                let columns = kinds
+                    .entry(current.0)
+                    .or_default()
+                    .entry(current.1)
+                    .or_default();
+                columns.push(Column {
                     name: (*name).into(),
                     kind: (*kind).into(),
                     format: (*format).into(),
@@ -115,15 +137,36 @@ mod tests {
 
     #[test]
     fn h13_kinds_without_columns_show_name_and_creation_time() {
-        let names = |columns: &[Column]| columns.iter().map(|c| c.name.to_string()).collect::<Vec<_>>().join(",");
-        assert_eq!(names(builtin("rbac.authorization.k8s.io", "Role")), "Name,Created At");
-        assert_eq!(names(builtin("coordination.k8s.io", "Lease")), "Name,Holder,Age");
-        assert_eq!(names(builtin("events.k8s.io", "Event")), names(builtin("", "Event")));
+        let names = |columns: &[Column]| {
+            columns
+                .iter()
+                .map(|c| c.name.to_string())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        assert_eq!(
+            names(builtin("rbac.authorization.k8s.io", "Role")),
+            "Name,Created At"
+        );
+        assert_eq!(
+            names(builtin("coordination.k8s.io", "Lease")),
+            "Name,Holder,Age"
+        );
+        assert_eq!(
+            names(builtin("events.k8s.io", "Event")),
+            names(builtin("", "Event"))
+        );
     }
 
     #[test]
     fn h13_custom_columns_replace_age() {
-        let names = |columns: Vec<Column>| columns.iter().map(|c| c.name.to_string()).collect::<Vec<_>>().join(",");
+        let names = |columns: Vec<Column>| {
+            columns
+                .iter()
+                .map(|c| c.name.to_string())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
         assert_eq!(names(custom(&json!({}))), "Name,Age");
         let declared = json!({"additionalPrinterColumns": [{"name": "Color", "type": "string", "jsonPath": ".spec.color"}]});
         assert_eq!(names(custom(&declared)), "Name,Color");

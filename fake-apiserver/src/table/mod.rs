@@ -6,8 +6,8 @@
 pub mod columns;
 mod network;
 mod path;
-mod policy;
 mod pods;
+mod policy;
 mod storage;
 mod workloads;
 
@@ -60,18 +60,39 @@ pub struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     /// For a kind; `custom` is the entry of `spec.versions` of a custom resource.
-    pub fn new(group: &'a str, kind: &'a str, custom: Option<&Value>, version: &'a str, include: IncludeObject) -> Printer<'a> {
+    pub fn new(
+        group: &'a str,
+        kind: &'a str,
+        custom: Option<&Value>,
+        version: &'a str,
+        include: IncludeObject,
+    ) -> Printer<'a> {
         let columns = match custom {
             Some(version) => columns::custom(version).into(),
             None => columns::builtin(group, kind).into(),
         };
-        Printer { group, kind, columns, version, include }
+        Printer {
+            group,
+            kind,
+            columns,
+            version,
+            include,
+        }
     }
 
     /// The Table of some objects. `metadata` is that of the list, or of the single object; watch events after the first
     /// leave the columns out.
-    pub fn table<'b>(&self, objects: impl IntoIterator<Item = &'b Value>, metadata: Value, with_columns: bool, now: Timestamp) -> Value {
-        let rows: Vec<Value> = objects.into_iter().map(|object| self.row(object, now)).collect();
+    pub fn table<'b>(
+        &self,
+        objects: impl IntoIterator<Item = &'b Value>,
+        metadata: Value,
+        with_columns: bool,
+        now: Timestamp,
+    ) -> Value {
+        let rows: Vec<Value> = objects
+            .into_iter()
+            .map(|object| self.row(object, now))
+            .collect();
         let definitions = if with_columns {
             Value::Array(self.columns.iter().map(columns::definition).collect())
         } else {
@@ -79,7 +100,10 @@ impl<'a> Printer<'a> {
         };
         let mut map = Map::new();
         map.insert("kind", "Table");
-        map.insert("apiVersion", format!("meta.k8s.io/{}", self.version).as_str());
+        map.insert(
+            "apiVersion",
+            format!("meta.k8s.io/{}", self.version).as_str(),
+        );
         map.insert("metadata", metadata);
         map.insert("columnDefinitions", definitions);
         map.insert("rows", Value::Array(rows));
@@ -101,15 +125,26 @@ impl<'a> Printer<'a> {
     /// The cells of one object.
     pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let name = Value::from(object.str_at(&["metadata", "name"]));
-        if self.columns.iter().any(|column| !column.json_path.is_empty()) {
-            let rest = self.columns.iter().skip(1).map(|column| custom_cell(column, object, now));
+        if self
+            .columns
+            .iter()
+            .any(|column| !column.json_path.is_empty())
+        {
+            let rest = self
+                .columns
+                .iter()
+                .skip(1)
+                .map(|column| custom_cell(column, object, now));
             return std::iter::once(name).chain(rest).collect();
         }
         if self.columns.len() == 1 {
             return vec![name];
         }
         if !columns::has_own(self.group, self.kind) {
-            return vec![name, Value::from(object.str_at(&["metadata", "creationTimestamp"]))];
+            return vec![
+                name,
+                Value::from(object.str_at(&["metadata", "creationTimestamp"])),
+            ];
         }
         let cell = |column: &Column| match column.name.as_str() {
             "Name" => name.clone(),
@@ -119,7 +154,9 @@ impl<'a> Printer<'a> {
         if self.kind == "StorageClass" && storage::is_default_class(object) {
             let shown = format!("{} (default)", object.str_at(&["metadata", "name"]));
             let rest = self.columns.iter().skip(1).map(cell);
-            return std::iter::once(Value::from(shown.as_str())).chain(rest).collect();
+            return std::iter::once(Value::from(shown.as_str()))
+                .chain(rest)
+                .collect();
         }
         self.columns.iter().map(cell).collect()
     }
@@ -130,13 +167,26 @@ pub fn partial(object: &Value, version: &str) -> Value {
     let mut map = Map::new();
     map.insert("kind", "PartialObjectMetadata");
     map.insert("apiVersion", format!("meta.k8s.io/{version}").as_str());
-    map.insert("metadata", object.get("metadata").cloned().unwrap_or_else(Value::object));
+    map.insert(
+        "metadata",
+        object
+            .get("metadata")
+            .cloned()
+            .unwrap_or_else(Value::object),
+    );
     Value::Object(map)
 }
 
 /// The metadata of a list's objects, as PartialObjectMetadataList.
-pub fn partial_list<'a>(objects: impl IntoIterator<Item = &'a Value>, metadata: Value, version: &str) -> Value {
-    let items: Vec<Value> = objects.into_iter().map(|object| partial(object, version)).collect();
+pub fn partial_list<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    metadata: Value,
+    version: &str,
+) -> Value {
+    let items: Vec<Value> = objects
+        .into_iter()
+        .map(|object| partial(object, version))
+        .collect();
     let mut map = Map::new();
     map.insert("kind", "PartialObjectMetadataList");
     map.insert("apiVersion", format!("meta.k8s.io/{version}").as_str());
@@ -190,7 +240,8 @@ fn cell(kind: &str, header: &str, object: &Value, now: Timestamp) -> Value {
 }
 
 fn custom_cell(column: &Column, object: &Value, now: Timestamp) -> Value {
-    let Some(value) = path::first(&column.json_path, object).filter(|value| !value.is_null()) else {
+    let Some(value) = path::first(&column.json_path, object).filter(|value| !value.is_null())
+    else {
         return Value::Null;
     };
     match (column.kind.as_str(), value) {
@@ -246,21 +297,39 @@ fn boolean(object: &Value, path: &[&str]) -> &'static str {
 /// `a=b,c=d`, `<none>` if empty.
 fn labels(object: &Value, path: &[&str]) -> String {
     let pairs = object.at(path).and_then(Value::as_object);
-    let pairs: Vec<String> =
-        pairs.map_or(Vec::new(), |map| map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect());
-    if pairs.is_empty() { "<none>".to_string() } else { pairs.join(",") }
+    let pairs: Vec<String> = pairs.map_or(Vec::new(), |map| {
+        map.iter()
+            .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+            .collect()
+    });
+    if pairs.is_empty() {
+        "<none>".to_string()
+    } else {
+        pairs.join(",")
+    }
 }
 
 /// A label selector as text, `<none>` if empty.
 fn selector(object: &Value, path: &[&str]) -> String {
-    let Some(selector) = object.at(path) else { return "<none>".to_string() };
+    let Some(selector) = object.at(path) else {
+        return "<none>".to_string();
+    };
     let mut parts: Vec<(String, String)> = Vec::new();
     if let Some(map) = selector.get("matchLabels").and_then(Value::as_object) {
-        parts.extend(map.iter().map(|(key, value)| (key.to_string(), format!("{key}={}", value.as_str().unwrap_or_default()))));
+        parts.extend(map.iter().map(|(key, value)| {
+            (
+                key.to_string(),
+                format!("{key}={}", value.as_str().unwrap_or_default()),
+            )
+        }));
     }
     for expression in selector.array_at(&["matchExpressions"]) {
         let key = expression.str_at(&["key"]);
-        let mut values: Vec<&str> = expression.array_at(&["values"]).iter().filter_map(Value::as_str).collect();
+        let mut values: Vec<&str> = expression
+            .array_at(&["values"])
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         values.sort_unstable();
         let values = values.join(",");
         let text = match expression.str_at(&["operator"]) {
@@ -275,13 +344,20 @@ fn selector(object: &Value, path: &[&str]) -> String {
     if parts.is_empty() {
         return "<none>".to_string();
     }
-    parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+    parts
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// One field of every entry of a list, joined.
 fn joined(object: &Value, path: &[&str], field: &str, by: &str) -> String {
     let items = object.array_at(path).iter();
-    items.map(|item| item.str_at(&[field])).collect::<Vec<_>>().join(by)
+    items
+        .map(|item| item.str_at(&[field]))
+        .collect::<Vec<_>>()
+        .join(by)
 }
 
 #[cfg(test)]
@@ -291,7 +367,19 @@ mod tests {
 
     #[test]
     fn h13_durations_as_people_read_them() {
-        for (seconds, want) in [(-5, "<invalid>"), (-1, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (601, "10m"), (10_860, "3h1m"), (100_000, "27h"), (180_000, "2d2h"), (800_000, "9d"), (70_000_000, "2y80d")] {
+        for (seconds, want) in [
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (601, "10m"),
+            (10_860, "3h1m"),
+            (100_000, "27h"),
+            (180_000, "2d2h"),
+            (800_000, "9d"),
+            (70_000_000, "2y80d"),
+        ] {
             assert_eq!(human_duration(seconds), want);
         }
     }
@@ -300,7 +388,12 @@ mod tests {
     fn h13_a_table_of_config_maps() {
         let printer = Printer::new("", "ConfigMap", None, "v1", IncludeObject::None);
         let object = json!({"metadata": {"name": "a", "creationTimestamp": "1970-01-01T00:00:10Z"}, "data": {"k": "v"}, "binaryData": {"b": ""}});
-        let table = printer.table([&object], json!({"resourceVersion": "7"}), false, Timestamp::from_seconds(15));
+        let table = printer.table(
+            [&object],
+            json!({"resourceVersion": "7"}),
+            false,
+            Timestamp::from_seconds(15),
+        );
         let want = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "7"},
             "columnDefinitions": null, "rows": [{"cells": ["a", 2, "5s"], "object": null}]});
         assert_eq!(table, want);
@@ -312,8 +405,14 @@ mod tests {
             {"name": "S", "type": "string", "jsonPath": ".spec.n"}, {"name": "I", "type": "integer", "jsonPath": ".spec.s"},
             {"name": "D", "type": "date", "jsonPath": ".spec.s"}, {"name": "M", "type": "string", "jsonPath": ".spec.none"}]});
         let printer = Printer::new("g", "Widget", Some(&version), "v1", IncludeObject::Metadata);
-        let cells = printer.cells(&json!({"metadata": {"name": "w"}, "spec": {"n": 3, "s": "x"}}), Timestamp::from_seconds(0));
-        assert_eq!(Value::Array(cells), json!(["w", "3", null, "<invalid>", null]));
+        let cells = printer.cells(
+            &json!({"metadata": {"name": "w"}, "spec": {"n": 3, "s": "x"}}),
+            Timestamp::from_seconds(0),
+        );
+        assert_eq!(
+            Value::Array(cells),
+            json!(["w", "3", null, "<invalid>", null])
+        );
     }
 
     #[test]

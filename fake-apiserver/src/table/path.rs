@@ -9,14 +9,21 @@ enum Part {
     Field(String),
     Index(i64),
     Every,
-    Filter { path: Vec<Part>, equal: bool, value: Value },
+    Filter {
+        path: Vec<Part>,
+        equal: bool,
+        value: Value,
+    },
 }
 
 /// The first value that a path finds.
 pub fn first<'a>(path: &str, object: &'a Value) -> Option<&'a Value> {
     let mut found = vec![object];
     for part in parse(path)? {
-        found = found.into_iter().flat_map(|value| step(&part, value)).collect();
+        found = found
+            .into_iter()
+            .flat_map(|value| step(&part, value))
+            .collect();
     }
     found.into_iter().next()
 }
@@ -25,23 +32,44 @@ fn step<'a>(part: &Part, value: &'a Value) -> Vec<&'a Value> {
     match part {
         Part::Field(name) => value.get(name).into_iter().collect(),
         Part::Index(index) => {
-            let Some(items) = value.as_array() else { return Vec::new() };
-            let index = if *index < 0 { index + items.len() as i64 } else { *index };
-            usize::try_from(index).ok().and_then(|i| items.get(i)).into_iter().collect()
+            let Some(items) = value.as_array() else {
+                return Vec::new();
+            };
+            let index = if *index < 0 {
+                index + items.len() as i64
+            } else {
+                *index
+            };
+            usize::try_from(index)
+                .ok()
+                .and_then(|i| items.get(i))
+                .into_iter()
+                .collect()
         }
         Part::Every => match value {
             Value::Array(items) => items.iter().collect(),
             Value::Object(map) => map.values().collect(),
             _ => Vec::new(),
         },
-        Part::Filter { path, equal, value: wanted } => {
-            let Some(items) = value.as_array() else { return Vec::new() };
+        Part::Filter {
+            path,
+            equal,
+            value: wanted,
+        } => {
+            let Some(items) = value.as_array() else {
+                return Vec::new();
+            };
             let fits = |item: &&Value| {
                 let mut found = vec![*item];
                 for part in path {
-                    found = found.into_iter().flat_map(|value| step(part, value)).collect();
+                    found = found
+                        .into_iter()
+                        .flat_map(|value| step(part, value))
+                        .collect();
                 }
-                found.first().is_some_and(|found| (*found == wanted) == *equal)
+                found
+                    .first()
+                    .is_some_and(|found| (*found == wanted) == *equal)
             };
             items.iter().filter(fits).collect()
         }
@@ -49,7 +77,10 @@ fn step<'a>(part: &Part, value: &'a Value) -> Vec<&'a Value> {
 }
 
 fn parse(path: &str) -> Option<Vec<Part>> {
-    let path = path.strip_prefix('{').and_then(|p| p.strip_suffix('}')).unwrap_or(path);
+    let path = path
+        .strip_prefix('{')
+        .and_then(|p| p.strip_suffix('}'))
+        .unwrap_or(path);
     let path = path.strip_prefix(['$', '@']).unwrap_or(path);
     let mut parts = Vec::new();
     let mut rest = path;
@@ -116,7 +147,11 @@ fn bracket(text: &str) -> Option<Part> {
             Some(text) => Value::from(text.as_str()),
             None => crate::json::parse(value.as_bytes()).ok()?,
         };
-        return Some(Part::Filter { path: parse(path.trim())?, equal, value });
+        return Some(Part::Filter {
+            path: parse(path.trim())?,
+            equal,
+            value,
+        });
     }
     text.parse().ok().map(Part::Index)
 }
@@ -135,7 +170,9 @@ mod tests {
     #[test]
     fn h13_paths_of_columns() {
         let object = json!({"spec": {"a.b": 1, "n": [1, 2], "c": [{"type": "Ready", "status": "True"}, {"type": "X", "status": "No"}]}});
-        let check = |path: &str, want: Option<Value>| assert_eq!(first(path, &object), want.as_ref(), "{path}");
+        let check = |path: &str, want: Option<Value>| {
+            assert_eq!(first(path, &object), want.as_ref(), "{path}")
+        };
         check(".spec.n[1]", Some(json!(2)));
         check(".spec.n[-1]", Some(json!(2)));
         check("{.spec.n[*]}", Some(json!(1)));

@@ -10,7 +10,9 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value, now: Timestamp) -> 
         "Node" => node(header, object),
         "Event" => event(header, object, now),
         "Namespace" => text(object.str_at(&["status", "phase"])),
-        "ConfigMap" => Some(Value::from(count(object, &["data"]) + count(object, &["binaryData"]))),
+        "ConfigMap" => Some(Value::from(
+            count(object, &["data"]) + count(object, &["binaryData"]),
+        )),
         "Secret" if header == "Type" => text(object.str_at(&["type"])),
         "Secret" => Some(Value::from(count(object, &["data"]))),
         "ServiceAccount" => Some(Value::from(count(object, &["secrets"]))),
@@ -51,7 +53,9 @@ fn pod(header: &str, pod: &Value, now: Timestamp) -> Option<Value> {
             if gates.is_empty() {
                 return text("<none>");
             }
-            let met = gates.iter().filter(|gate| condition(pod, gate.str_at(&["conditionType"])) == "True");
+            let met = gates
+                .iter()
+                .filter(|gate| condition(pod, gate.str_at(&["conditionType"])) == "True");
             text(format!("{}/{}", met.count(), gates.len()))
         }
         _ => None,
@@ -60,7 +64,9 @@ fn pod(header: &str, pod: &Value, now: Timestamp) -> Option<Value> {
 
 fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
     let mut conditions = object.array_at(&["status", "conditions"]).iter();
-    conditions.find(|c| c.str_at(&["type"]) == kind).map_or("", |c| c.str_at(&["status"]))
+    conditions
+        .find(|c| c.str_at(&["type"]) == kind)
+        .map_or("", |c| c.str_at(&["status"]))
 }
 
 /// What a pod is about, from its phase, reasons and container states: the first unfinished init container counts, else the
@@ -68,16 +74,30 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
 fn summary(pod: &Value) -> Summary {
     let status = |name: &str| pod.array_at(&["status", name]);
     let declared_init = pod.array_at(&["spec", "initContainers"]);
-    let sidecar = |name: &str| declared_init.iter().any(|c| c.str_at(&["name"]) == name && c.str_at(&["restartPolicy"]) == "Always");
+    let sidecar = |name: &str| {
+        declared_init
+            .iter()
+            .any(|c| c.str_at(&["name"]) == name && c.str_at(&["restartPolicy"]) == "Always")
+    };
     let mut out = Summary {
         ready: 0,
-        total: pod.array_at(&["spec", "containers"]).len() + declared_init.iter().filter(|c| c.str_at(&["restartPolicy"]) == "Always").count(),
-        reason: first_of(&[pod.str_at(&["status", "reason"]), pod.str_at(&["status", "phase"])]).to_string(),
+        total: pod.array_at(&["spec", "containers"]).len()
+            + declared_init
+                .iter()
+                .filter(|c| c.str_at(&["restartPolicy"]) == "Always")
+                .count(),
+        reason: first_of(&[
+            pod.str_at(&["status", "reason"]),
+            pod.str_at(&["status", "phase"]),
+        ])
+        .to_string(),
         restarts: 0,
         last_restart: String::new(),
     };
     for condition in status("conditions") {
-        if condition.str_at(&["type"]) == "PodScheduled" && condition.str_at(&["reason"]) == "SchedulingGated" {
+        if condition.str_at(&["type"]) == "PodScheduled"
+            && condition.str_at(&["reason"]) == "SchedulingGated"
+        {
             out.reason = "SchedulingGated".to_string();
         }
     }
@@ -100,7 +120,9 @@ fn summary(pod: &Value) -> Summary {
                 continue;
             }
             Some(state) => out.reason = format!("Init:{}", ended(state)),
-            None if !waiting.is_empty() && waiting != "PodInitializing" => out.reason = format!("Init:{waiting}"),
+            None if !waiting.is_empty() && waiting != "PodInitializing" => {
+                out.reason = format!("Init:{waiting}")
+            }
             None => out.reason = format!("Init:{i}/{}", declared_init.len()),
         }
         initializing = true;
@@ -118,13 +140,20 @@ fn summary(pod: &Value) -> Summary {
                 out.reason = waiting.to_string();
             } else if let Some(state) = container.at(&["state", "terminated"]) {
                 out.reason = ended(state);
-            } else if boolean(container, &["ready"]) == "True" && container.at(&["state", "running"]).is_some() {
+            } else if boolean(container, &["ready"]) == "True"
+                && container.at(&["state", "running"]).is_some()
+            {
                 running = true;
                 out.ready += 1;
             }
         }
         if out.reason == "Completed" && running {
-            out.reason = if condition(pod, "Ready") == "True" { "Running" } else { "NotReady" }.to_string();
+            out.reason = if condition(pod, "Ready") == "True" {
+                "Running"
+            } else {
+                "NotReady"
+            }
+            .to_string();
         }
     }
     let terminal = matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed");
@@ -154,14 +183,20 @@ fn later(last: &mut String, container: &Value) {
 }
 
 fn first_of<'a>(texts: &[&'a str]) -> &'a str {
-    texts.iter().copied().find(|text| !text.is_empty()).unwrap_or_default()
+    texts
+        .iter()
+        .copied()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
 }
 
 fn node(header: &str, node: &Value) -> Option<Value> {
     let info = |field: &str| text_or(node, &["status", "nodeInfo", field], "<unknown>");
     let address = |kind: &str| {
         let mut addresses = node.array_at(&["status", "addresses"]).iter();
-        addresses.find(|a| a.str_at(&["type"]) == kind).map_or("<none>", |a| a.str_at(&["address"]))
+        addresses
+            .find(|a| a.str_at(&["type"]) == kind)
+            .map_or("<none>", |a| a.str_at(&["address"]))
     };
     match header {
         "Status" => {
@@ -181,13 +216,19 @@ fn node(header: &str, node: &Value) -> Option<Value> {
                 map.iter()
                     .filter_map(|(key, value)| match key {
                         "kubernetes.io/role" => value.as_str().filter(|v| !v.is_empty()),
-                        key => key.strip_prefix("node-role.kubernetes.io/").filter(|r| !r.is_empty()),
+                        key => key
+                            .strip_prefix("node-role.kubernetes.io/")
+                            .filter(|r| !r.is_empty()),
                     })
                     .collect()
             });
             roles.sort_unstable();
             roles.dedup();
-            text(if roles.is_empty() { "<none>".to_string() } else { roles.join(",") })
+            text(if roles.is_empty() {
+                "<none>".to_string()
+            } else {
+                roles.join(",")
+            })
         }
         "Version" => text(node.str_at(&["status", "nodeInfo", "kubeletVersion"])),
         "Internal-IP" => text(address("InternalIP")),
@@ -201,8 +242,14 @@ fn node(header: &str, node: &Value) -> Option<Value> {
 
 fn event(header: &str, event: &Value, now: Timestamp) -> Option<Value> {
     // Both groups hold the same objects; events.k8s.io names some fields otherwise.
-    let either = |path: &[&str], other: &[&str]| first_of(&[event.str_at(path), event.str_at(other)]).to_string();
-    let involved = event.get("involvedObject").or_else(|| event.get("regarding")).cloned().unwrap_or(Value::Null);
+    let either = |path: &[&str], other: &[&str]| {
+        first_of(&[event.str_at(path), event.str_at(other)]).to_string()
+    };
+    let involved = event
+        .get("involvedObject")
+        .or_else(|| event.get("regarding"))
+        .cloned()
+        .unwrap_or(Value::Null);
     let event_time = event.str_at(&["eventTime"]);
     let first_time = either(&["firstTimestamp"], &["deprecatedFirstTimestamp"]);
     let first = since(first_of(&[&first_time, event_time]), now);
@@ -227,16 +274,33 @@ fn event(header: &str, event: &Value, now: Timestamp) -> Option<Value> {
         }
         "Subobject" => text(involved.str_at(&["fieldPath"])),
         "Source" => {
-            let source = event.get("source").or_else(|| event.get("deprecatedSource")).cloned().unwrap_or(Value::Null);
-            let component = first_of(&[source.str_at(&["component"]), event.str_at(&["reportingComponent"]), event.str_at(&["reportingController"])]).to_string();
-            match first_of(&[source.str_at(&["host"]), event.str_at(&["reportingInstance"])]) {
+            let source = event
+                .get("source")
+                .or_else(|| event.get("deprecatedSource"))
+                .cloned()
+                .unwrap_or(Value::Null);
+            let component = first_of(&[
+                source.str_at(&["component"]),
+                event.str_at(&["reportingComponent"]),
+                event.str_at(&["reportingController"]),
+            ])
+            .to_string();
+            match first_of(&[
+                source.str_at(&["host"]),
+                event.str_at(&["reportingInstance"]),
+            ]) {
                 "" => text(component),
                 host => text(format!("{component}, {host}")),
             }
         }
         "Message" => text(either(&["message"], &["note"]).trim()),
         "Count" => {
-            let counted = [number(event, &["series", "count"]), number(event, &["count"]), number(event, &["deprecatedCount"]), 1];
+            let counted = [
+                number(event, &["series", "count"]),
+                number(event, &["count"]),
+                number(event, &["deprecatedCount"]),
+                1,
+            ];
             counted.into_iter().find(|n| *n != 0).map(Value::from)
         }
         _ => None,
@@ -250,7 +314,12 @@ mod tests {
 
     fn shown(pod: &Value) -> String {
         let cell = |header: &str| super::pod(header, pod, Timestamp::from_seconds(100)).unwrap();
-        format!("{} {} {}", cell("Ready").as_str().unwrap(), cell("Status").as_str().unwrap(), cell("Restarts").as_str().unwrap())
+        format!(
+            "{} {} {}",
+            cell("Ready").as_str().unwrap(),
+            cell("Status").as_str().unwrap(),
+            cell("Restarts").as_str().unwrap()
+        )
     }
 
     #[test]
@@ -263,13 +332,22 @@ mod tests {
             assert_eq!(shown(&pod), want);
         };
         check(json!({"phase": "Pending"}), "0/1 Pending 0");
-        check(json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {}}]}), "0/1 Init:0/1 0");
-        check(json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"terminated": {"exitCode": 3}}}]}), "0/1 Init:ExitCode:3 0");
+        check(
+            json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {}}]}),
+            "0/1 Init:0/1 0",
+        );
+        check(
+            json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"terminated": {"exitCode": 3}}}]}),
+            "0/1 Init:ExitCode:3 0",
+        );
         check(
             json!({"phase": "Running", "containerStatuses": [{"name": "c", "ready": true, "restartCount": 2, "state": {"running": {}},
                 "lastState": {"terminated": {"finishedAt": "1970-01-01T00:01:30Z"}}}]}),
             "1/1 Running 2 (10s ago)",
         );
-        check(json!({"phase": "Running", "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}), "0/1 CrashLoopBackOff 0");
+        check(
+            json!({"phase": "Running", "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
+            "0/1 CrashLoopBackOff 0",
+        );
     }
 }

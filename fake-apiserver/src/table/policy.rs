@@ -4,35 +4,53 @@ use super::{boolean, count, human_duration, number, text, text_or};
 use crate::json::{Value, to_string};
 
 pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
-    let plain = |path: &[&str], absent: &str| text(object.at(path).map_or(absent.to_string(), written));
+    let plain =
+        |path: &[&str], absent: &str| text(object.at(path).map_or(absent.to_string(), written));
     match (kind, header) {
         ("Lease", "Holder") => text(object.str_at(&["spec", "holderIdentity"])),
         ("PodDisruptionBudget", "Min Available") => plain(&["spec", "minAvailable"], "N/A"),
         ("PodDisruptionBudget", "Max Unavailable") => plain(&["spec", "maxUnavailable"], "N/A"),
-        ("PodDisruptionBudget", "Allowed Disruptions") => Some(Value::from(number(object, &["status", "disruptionsAllowed"]))),
+        ("PodDisruptionBudget", "Allowed Disruptions") => Some(Value::from(number(
+            object,
+            &["status", "disruptionsAllowed"],
+        ))),
         ("ResourceQuota", "Request") => text(quota(object, false)),
         ("ResourceQuota", "Limit") => text(quota(object, true)),
         ("RoleBinding" | "ClusterRoleBinding", _) => binding(header, object),
         ("CertificateSigningRequest", _) => signing(header, object),
-        ("MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration", "Webhooks") => Some(Value::from(count(object, &["webhooks"]))),
-        ("ValidatingAdmissionPolicy", "Validations") => Some(Value::from(count(object, &["spec", "validations"]))),
-        ("MutatingAdmissionPolicy", "Mutations") => Some(Value::from(count(object, &["spec", "mutations"]))),
+        ("MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration", "Webhooks") => {
+            Some(Value::from(count(object, &["webhooks"])))
+        }
+        ("ValidatingAdmissionPolicy", "Validations") => {
+            Some(Value::from(count(object, &["spec", "validations"])))
+        }
+        ("MutatingAdmissionPolicy", "Mutations") => {
+            Some(Value::from(count(object, &["spec", "mutations"])))
+        }
         (_, "ParamKind") => match object.at(&["spec", "paramKind"]) {
-            Some(kind) => text(format!("{}/{}", kind.str_at(&["apiVersion"]), kind.str_at(&["kind"]))),
+            Some(kind) => text(format!(
+                "{}/{}",
+                kind.str_at(&["apiVersion"]),
+                kind.str_at(&["kind"])
+            )),
             None => text("<unset>"),
         },
         (_, "PolicyName") => text(object.str_at(&["spec", "policyName"])),
         (_, "ParamRef") => {
             let reference = |field: &str| object.str_at(&["spec", "paramRef", field]);
             match (reference("name"), reference("namespace")) {
-                ("", _) if object.at(&["spec", "paramRef", "selector"]).is_some() => text(super::selector(object, &["spec", "paramRef", "selector"])),
+                ("", _) if object.at(&["spec", "paramRef", "selector"]).is_some() => {
+                    text(super::selector(object, &["spec", "paramRef", "selector"]))
+                }
                 ("", _) => text("<unset>"),
                 (name, "") => text(name),
                 (name, namespace) => text(format!("{namespace}/{name}")),
             }
         }
         ("PriorityClass", "Value") => Some(Value::from(number(object, &["value"]))),
-        ("PriorityClass", "Global-Default") => Some(Value::Bool(boolean(object, &["globalDefault"]) == "True")),
+        ("PriorityClass", "Global-Default") => {
+            Some(Value::Bool(boolean(object, &["globalDefault"]) == "True"))
+        }
         ("PriorityClass", "PreemptionPolicy") => text(object.str_at(&["preemptionPolicy"])),
         ("RuntimeClass", "Handler") => text(object.str_at(&["handler"])),
         ("FlowSchema" | "PriorityLevelConfiguration", _) => flow(header, object),
@@ -41,7 +59,10 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
         ("ResourceSlice", "Driver") => text(object.str_at(&["spec", "driver"])),
         ("ResourceSlice", "Pool") => text(object.str_at(&["spec", "pool", "name"])),
         ("ComponentStatus", header) => {
-            let healthy = object.array_at(&["conditions"]).iter().find(|c| c.str_at(&["type"]) == "Healthy");
+            let healthy = object
+                .array_at(&["conditions"])
+                .iter()
+                .find(|c| c.str_at(&["type"]) == "Healthy");
             let field = |name: &str| healthy.map_or("", |c| c.str_at(&[name]));
             match header {
                 "Status" => text(match field("status") {
@@ -58,16 +79,23 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
 }
 
 fn written(value: &Value) -> String {
-    value.as_str().map_or_else(|| to_string(value), str::to_string)
+    value
+        .as_str()
+        .map_or_else(|| to_string(value), str::to_string)
 }
 
 /// `cpu: 1/2, pods: 0/5`; what starts with `limits` stands in the column of limits.
 fn quota(object: &Value, limits: bool) -> String {
     let hard = object.at(&["status", "hard"]).and_then(Value::as_object);
-    let lines = hard.into_iter().flat_map(|map| map.iter()).filter(|(name, _)| name.starts_with("limits.") == limits);
+    let lines = hard
+        .into_iter()
+        .flat_map(|map| map.iter())
+        .filter(|(name, _)| name.starts_with("limits.") == limits);
     let lines: Vec<String> = lines
         .map(|(name, hard)| {
-            let used = object.at(&["status", "used", name]).map_or("0".to_string(), written);
+            let used = object
+                .at(&["status", "used", name])
+                .map_or("0".to_string(), written);
             format!("{name}: {used}/{}", written(hard))
         })
         .collect();
@@ -75,15 +103,33 @@ fn quota(object: &Value, limits: bool) -> String {
 }
 
 fn binding(header: &str, object: &Value) -> Option<Value> {
-    let of = |kind: &str| object.array_at(&["subjects"]).iter().filter(move |s| s.str_at(&["kind"]) == kind).collect::<Vec<_>>();
-    let names = |subjects: Vec<&Value>| subjects.iter().map(|s| s.str_at(&["name"])).collect::<Vec<_>>().join(", ");
+    let of = |kind: &str| {
+        object
+            .array_at(&["subjects"])
+            .iter()
+            .filter(move |s| s.str_at(&["kind"]) == kind)
+            .collect::<Vec<_>>()
+    };
+    let names = |subjects: Vec<&Value>| {
+        subjects
+            .iter()
+            .map(|s| s.str_at(&["name"]))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match header {
-        "Role" => text(format!("{}/{}", object.str_at(&["roleRef", "kind"]), object.str_at(&["roleRef", "name"]))),
+        "Role" => text(format!(
+            "{}/{}",
+            object.str_at(&["roleRef", "kind"]),
+            object.str_at(&["roleRef", "name"])
+        )),
         "Users" => text(names(of("User"))),
         "Groups" => text(names(of("Group"))),
         "ServiceAccounts" => {
             let accounts = of("ServiceAccount");
-            let accounts = accounts.iter().map(|s| format!("{}/{}", s.str_at(&["namespace"]), s.str_at(&["name"])));
+            let accounts = accounts
+                .iter()
+                .map(|s| format!("{}/{}", s.str_at(&["namespace"]), s.str_at(&["name"])));
             text(accounts.collect::<Vec<_>>().join(", "))
         }
         _ => None,
@@ -94,9 +140,18 @@ fn signing(header: &str, object: &Value) -> Option<Value> {
     match header {
         "SignerName" => text_or(object, &["spec", "signerName"], "<none>"),
         "Requestor" => text(object.str_at(&["spec", "username"])),
-        "RequestedDuration" => text(object.i64_at(&["spec", "expirationSeconds"]).map_or("<none>".to_string(), human_duration)),
+        "RequestedDuration" => text(
+            object
+                .i64_at(&["spec", "expirationSeconds"])
+                .map_or("<none>".to_string(), human_duration),
+        ),
         "Condition" => {
-            let has = |kind: &str| object.array_at(&["status", "conditions"]).iter().any(|c| c.str_at(&["type"]) == kind);
+            let has = |kind: &str| {
+                object
+                    .array_at(&["status", "conditions"])
+                    .iter()
+                    .any(|c| c.str_at(&["type"]) == kind)
+            };
             let mut shown = match (has("Denied"), has("Approved")) {
                 (true, _) => "Denied".to_string(),
                 (false, true) => "Approved".to_string(),
@@ -117,14 +172,21 @@ fn signing(header: &str, object: &Value) -> Option<Value> {
 fn flow(header: &str, object: &Value) -> Option<Value> {
     let limited = |path: &[&str]| {
         let all: Vec<&str> = ["spec", "limited"].iter().chain(path).copied().collect();
-        object.at(&all).map_or(Value::from("<none>"), |value| value.clone())
+        object
+            .at(&all)
+            .map_or(Value::from("<none>"), |value| value.clone())
     };
     match header {
         "PriorityLevel" => text(object.str_at(&["spec", "priorityLevelConfiguration", "name"])),
         "MatchingPrecedence" => Some(Value::from(number(object, &["spec", "matchingPrecedence"]))),
-        "DistinguisherMethod" => text_or(object, &["spec", "distinguisherMethod", "type"], "<none>"),
+        "DistinguisherMethod" => {
+            text_or(object, &["spec", "distinguisherMethod", "type"], "<none>")
+        }
         "MissingPL" => {
-            let dangling = object.array_at(&["status", "conditions"]).iter().find(|c| c.str_at(&["type"]) == "Dangling");
+            let dangling = object
+                .array_at(&["status", "conditions"])
+                .iter()
+                .find(|c| c.str_at(&["type"]) == "Dangling");
             text(dangling.map_or("?", |c| c.str_at(&["status"])))
         }
         "Type" => text(object.str_at(&["spec", "type"])),

@@ -9,27 +9,47 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
         ("PersistentVolume" | "PersistentVolumeClaim", _) => volume(kind, header, object),
         ("StorageClass", "Provisioner") => text(object.str_at(&["provisioner"])),
         ("StorageClass", "ReclaimPolicy") => text_or(object, &["reclaimPolicy"], "Delete"),
-        ("StorageClass", "VolumeBindingMode") => text_or(object, &["volumeBindingMode"], "Immediate"),
+        ("StorageClass", "VolumeBindingMode") => {
+            text_or(object, &["volumeBindingMode"], "Immediate")
+        }
         ("StorageClass", "AllowVolumeExpansion") => flag(&["allowVolumeExpansion"]),
         ("VolumeAttributesClass", "DriverName") => text(object.str_at(&["driverName"])),
         ("VolumeAttachment", "Attacher") => text(object.str_at(&["spec", "attacher"])),
-        ("VolumeAttachment", "PV") => text(object.str_at(&["spec", "source", "persistentVolumeName"])),
+        ("VolumeAttachment", "PV") => {
+            text(object.str_at(&["spec", "source", "persistentVolumeName"]))
+        }
         ("VolumeAttachment", "Node") => text(object.str_at(&["spec", "nodeName"])),
         ("VolumeAttachment", "Attached") => flag(&["status", "attached"]),
         ("CSINode", "Drivers") => Some(Value::from(count(object, &["spec", "drivers"]))),
-        ("CSIDriver", "AttachRequired") => Some(Value::Bool(boolean(object, &["spec", "attachRequired"]) != "False")),
+        ("CSIDriver", "AttachRequired") => Some(Value::Bool(
+            boolean(object, &["spec", "attachRequired"]) != "False",
+        )),
         ("CSIDriver", "PodInfoOnMount") => flag(&["spec", "podInfoOnMount"]),
         ("CSIDriver", "StorageCapacity") => flag(&["spec", "storageCapacity"]),
         ("CSIDriver", "TokenRequests") => {
-            let audiences = object.array_at(&["spec", "tokenRequests"]).iter().map(|t| t.str_at(&["audience"]));
+            let audiences = object
+                .array_at(&["spec", "tokenRequests"])
+                .iter()
+                .map(|t| t.str_at(&["audience"]));
             let audiences: Vec<&str> = audiences.collect();
-            text(if audiences.is_empty() { "<unset>".to_string() } else { audiences.join(",") })
+            text(if audiences.is_empty() {
+                "<unset>".to_string()
+            } else {
+                audiences.join(",")
+            })
         }
         ("CSIDriver", "RequiresRepublish") => flag(&["spec", "requiresRepublish"]),
         ("CSIDriver", "Modes") => {
-            let modes = object.array_at(&["spec", "volumeLifecycleModes"]).iter().filter_map(Value::as_str);
+            let modes = object
+                .array_at(&["spec", "volumeLifecycleModes"])
+                .iter()
+                .filter_map(Value::as_str);
             let modes: Vec<&str> = modes.collect();
-            text(if modes.is_empty() { "<none>".to_string() } else { modes.join(",") })
+            text(if modes.is_empty() {
+                "<none>".to_string()
+            } else {
+                modes.join(",")
+            })
         }
         ("CSIStorageCapacity", "StorageClassName") => text(object.str_at(&["storageClassName"])),
         ("CSIStorageCapacity", "Capacity") => text_or(object, &["capacity"], "<unset>"),
@@ -39,7 +59,11 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
 
 /// Whether new claims without a class take this one.
 pub(super) fn is_default_class(object: &Value) -> bool {
-    object.str_at(&["metadata", "annotations", "storageclass.kubernetes.io/is-default-class"]) == "true"
+    object.str_at(&[
+        "metadata",
+        "annotations",
+        "storageclass.kubernetes.io/is-default-class",
+    ]) == "true"
 }
 
 fn volume(kind: &str, header: &str, object: &Value) -> Option<Value> {
@@ -55,14 +79,24 @@ fn volume(kind: &str, header: &str, object: &Value) -> Option<Value> {
         "Capacity" | "Access Modes" => text(""),
         "Reclaim Policy" => text(object.str_at(&["spec", "persistentVolumeReclaimPolicy"])),
         "Claim" => match object.at(&["spec", "claimRef"]) {
-            Some(claim) => text(format!("{}/{}", claim.str_at(&["namespace"]), claim.str_at(&["name"]))),
+            Some(claim) => text(format!(
+                "{}/{}",
+                claim.str_at(&["namespace"]),
+                claim.str_at(&["name"])
+            )),
             None => text(""),
         },
-        "StorageClass" => match object.str_at(&["metadata", "annotations", "volume.beta.kubernetes.io/storage-class"]) {
+        "StorageClass" => match object.str_at(&[
+            "metadata",
+            "annotations",
+            "volume.beta.kubernetes.io/storage-class",
+        ]) {
             "" => text(object.str_at(&["spec", "storageClassName"])),
             annotated => text(annotated),
         },
-        "VolumeAttributesClass" => text_or(object, &["spec", "volumeAttributesClassName"], "<unset>"),
+        "VolumeAttributesClass" => {
+            text_or(object, &["spec", "volumeAttributesClassName"], "<unset>")
+        }
         "Reason" => text(object.str_at(&["status", "reason"])),
         "VolumeMode" => text_or(object, &["spec", "volumeMode"], "<unset>"),
         _ => None,
@@ -71,6 +105,16 @@ fn volume(kind: &str, header: &str, object: &Value) -> Option<Value> {
 
 fn modes(modes: &[Value]) -> String {
     let has = |mode: &str| modes.iter().any(|m| m.as_str() == Some(mode));
-    let known = [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
-    known.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
+    let known = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    known
+        .iter()
+        .filter(|(mode, _)| has(mode))
+        .map(|(_, short)| *short)
+        .collect::<Vec<_>>()
+        .join(",")
 }
