@@ -1,0 +1,58 @@
+//! JSON merge patch (RFC 7386) as evanphx/json-patch v4 understands it (E3).
+//!
+//! Nulls remove keys; in objects that come new they are left out, in lists they stay.
+
+use crate::json::{self, Duplicates, Map, Value};
+use crate::status::{Status, go_quote};
+
+/// Applies a merge patch; also returns what strict validation has against the patch.
+pub(crate) fn merge_patch(
+    mut document: Value,
+    body: &[u8],
+) -> Result<(Value, Vec<String>), Status> {
+    let bad = |text: &str| Status::bad_request(format!("error decoding patch: {text}"));
+    let parsed = json::parse_with(body, Duplicates::Last).map_err(|e| bad(&e.message))?;
+    match parsed.value {
+        Value::Object(patch) => merge_maps(document.make_object(), patch),
+        Value::Null => return Err(Status::bad_request("Invalid JSON Patch")),
+        other => {
+            return Err(bad(&format!(
+                "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                other.type_name()
+            )));
+        }
+    }
+    let strict = parsed
+        .duplicates
+        .iter()
+        .map(|path| format!("duplicate field {}", go_quote(path)))
+        .collect();
+    Ok((document, strict))
+}
+
+fn merge_maps(into: &mut Map, patch: Map) {
+    for (key, value) in patch {
+        match (into.get_mut(&key), value) {
+            (_, Value::Null) => {
+                into.remove(&key);
+            }
+            (Some(Value::Object(ours)), Value::Object(theirs)) => merge_maps(ours, theirs),
+            (Some(ours @ Value::Object(_)), other) => *ours = other,
+            (_, mut other) => {
+                prune_nulls(&mut other);
+                into.insert(key, other);
+            }
+        }
+    }
+}
+
+fn prune_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.retain(|_, item| {
+            prune_nulls(item);
+            !item.is_null()
+        }),
+        Value::Array(items) => items.iter_mut().for_each(prune_nulls),
+        _ => {}
+    }
+}
