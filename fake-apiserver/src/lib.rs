@@ -10,10 +10,17 @@ pub mod schema;
 pub mod status;
 pub mod time;
 
-pub mod apply;
-pub mod conform;
-pub mod patch;
+pub mod registry;
+pub mod request;
+pub mod store;
 pub mod strategy;
+
+pub mod apply;
+pub mod cel;
+pub mod patch;
 pub mod table;
 
-pub mod cel;
+pub mod actors;
+pub mod server;
+
+pub mod conform;

@@ -1,0 +1,175 @@
+//! Custom resources: rows made from CustomResourceDefinitions.
+//!
+//! Owns which versions are served and their rows. Does not own the CRD's life cycle (`actors::crd`) nor its schema rules
+//! (`schema`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Facts, Index, Resource, ResourceId, Subresource, Verbs, builtin};
+use crate::json::{CompactString, Value};
+use crate::strategy;
+
+/// What a custom row knows beyond the common columns.
+#[derive(Clone, Debug)]
+pub struct CustomVersion {
+    /// Name of the CRD (`plural.group`).
+    pub definition: CompactString,
+    /// The entry of `spec.versions` as written.
+    pub version: Value,
+    /// `spec.conversion` as written.
+    pub conversion: Value,
+    /// `spec.preserveUnknownFields`.
+    pub preserve_unknown_fields: bool,
+    /// True once the CRD is being deleted: no creates any more (L10).
+    pub terminating: bool,
+}
+
+/// All custom rows.
+#[derive(Clone, Default)]
+pub struct CustomResources {
+    pub(super) index: Index,
+    /// Ids by CRD name; kept over deletion, so that a re-created CRD finds its (empty) set again.
+    ids: BTreeMap<CompactString, ResourceId>,
+    /// The storage row of each served CRD.
+    storage: BTreeMap<ResourceId, Arc<Resource>>,
+}
+
+impl CustomResources {
+    /// The storage row of an id.
+    pub fn by_id(&self, id: ResourceId) -> Option<&Arc<Resource>> {
+        self.storage.get(&id)
+    }
+
+    /// The id of a CRD's objects.
+    pub fn id(&self, definition: &str) -> Option<ResourceId> {
+        self.ids.get(definition).copied()
+    }
+
+    /// Served groups with their versions.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.index.iter().map(|(group, versions)| {
+            let versions = versions.iter().filter(|(_, rows)| !rows.is_empty());
+            (
+                group.as_str(),
+                versions.map(|(version, _)| version.as_str()).collect(),
+            )
+        })
+    }
+
+    /// Makes the rows of an established CRD, replacing those it had. Returns the id of its objects.
+    pub fn serve(&mut self, definition: &Value) -> ResourceId {
+        let name = CompactString::from(definition.str_at(&["metadata", "name"]));
+        let next = ResourceId(builtin().id_count() + self.ids.len() as u32);
+        let id = *self.ids.entry(name.clone()).or_insert(next);
+        self.drop_rows(&name);
+        let versions = definition.array_at(&["spec", "versions"]);
+        let storage = versions
+            .iter()
+            .find(|version| version["storage"] == Value::Bool(true));
+        for version in versions {
+            let row = Arc::new(row(definition, version, storage, id));
+            if version["storage"] == Value::Bool(true) {
+                self.storage.insert(id, row.clone());
+            }
+            if version["served"] == Value::Bool(true) {
+                let group = self.index.entry(row.group.clone()).or_default();
+                let rows = group.entry(row.version.clone()).or_default();
+                rows.insert(row.plural.clone(), row);
+            }
+        }
+        id
+    }
+
+    /// Takes the rows of a CRD away.
+    pub fn withdraw(&mut self, definition: &str) {
+        self.drop_rows(definition);
+        if let Some(id) = self.ids.get(definition) {
+            self.storage.remove(id);
+        }
+    }
+
+    fn drop_rows(&mut self, definition: &str) {
+        for versions in self.index.values_mut() {
+            for rows in versions.values_mut() {
+                rows.retain(|_, row| {
+                    row.custom
+                        .as_ref()
+                        .is_none_or(|custom| custom.definition != definition)
+                });
+            }
+            versions.retain(|_, rows| !rows.is_empty());
+        }
+        self.index.retain(|_, versions| !versions.is_empty());
+    }
+}
+
+fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: ResourceId) -> Resource {
+    let spec = &definition["spec"];
+    let names = accepted_names(definition);
+    let text = |value: &Value| CompactString::from(value.as_str().unwrap_or_default());
+    let texts = |value: &Value| -> Vec<CompactString> {
+        value
+            .as_array()
+            .map_or(Vec::new(), |items| items.iter().map(text).collect())
+    };
+    let group = text(&spec["group"]);
+    let version_name = text(&version["name"]);
+    let kind = text(&names["kind"]);
+    let mut subresources = Vec::new();
+    let declared = &version["subresources"];
+    if declared.get("status").is_some() {
+        subresources.push(Subresource {
+            name: "status".into(),
+            kind: kind.clone(),
+            verbs: Verbs::parse("gpu"),
+            group_version: None,
+        });
+    }
+    if declared.get("scale").is_some() {
+        subresources.push(Subresource {
+            name: "scale".into(),
+            kind: "Scale".into(),
+            verbs: Verbs::parse("gpu"),
+            group_version: Some("autoscaling/v1".into()),
+        });
+    }
+    Resource {
+        id,
+        plural: text(&names["plural"]),
+        singular: text(&names["singular"]),
+        list_kind: text(&names["listKind"]),
+        namespaced: spec["scope"] == "Namespaced",
+        verbs: Verbs::EVERY,
+        short_names: texts(&names["shortNames"]),
+        categories: texts(&names["categories"]),
+        storage_version_hash: CompactString::default(),
+        subresources,
+        facts: Facts::CUSTOM,
+        strategy: strategy::custom(),
+        storage_version: (
+            group.clone(),
+            storage.map_or(version_name.clone(), |version| text(&version["name"])),
+        ),
+        schema: None,
+        custom: Some(Arc::new(CustomVersion {
+            definition: text(&definition["metadata"]["name"]),
+            version: version.clone(),
+            conversion: spec["conversion"].clone(),
+            preserve_unknown_fields: spec["preserveUnknownFields"] == Value::Bool(true),
+            terminating: definition["metadata"].get("deletionTimestamp").is_some(),
+        })),
+        type_head: super::builtin::type_head(&group, &version_name, &kind),
+        version: version_name,
+        kind,
+        group,
+    }
+}
+
+/// `status.acceptedNames` once there, else the names asked for.
+fn accepted_names(definition: &Value) -> &Value {
+    match definition.at(&["status", "acceptedNames"]) {
+        Some(names) if !names["kind"].as_str().unwrap_or_default().is_empty() => names,
+        _ => &definition["spec"]["names"],
+    }
+}

@@ -1,0 +1,194 @@
+//! Media types of requests and answers (B11, A12): what a client accepts, what a body claims to be.
+//!
+//! Simplification: protobuf is not spoken; a client that accepts nothing else gets 406, a protobuf body 415.
+
+use crate::status::Status;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// application/json
+    #[default]
+    Json,
+    /// application/yaml
+    Yaml,
+}
+
+/// What an answer is turned into before it is written (H13).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// The object as it is.
+    #[default]
+    Plain,
+    /// A Table; the version of `meta.k8s.io`.
+    Table(String),
+    /// PartialObjectMetadata; the version of `meta.k8s.io`.
+    Metadata(String),
+    /// PartialObjectMetadataList; the version of `meta.k8s.io`.
+    MetadataList(String),
+}
+
+/// What the client takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// Serialisation.
+    pub encoding: Encoding,
+    /// Transformation.
+    pub form: Form,
+}
+
+const NOT_ACCEPTABLE: &str = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+const ONLY: &str = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// One alternative of an Accept header.
+struct Clause<'a> {
+    kind: &'a str,
+    params: Vec<(&'a str, &'a str)>,
+    quality: f64,
+}
+
+impl Accept {
+    /// Negotiates; 406 if nothing fits. `custom` resources take `application/*` too (H15).
+    pub fn negotiate(header: &str, custom: bool) -> Result<Accept, Status> {
+        if header.trim().is_empty() {
+            return Ok(Accept::default());
+        }
+        let mut known = false;
+        for clause in clauses(header) {
+            let encoding = match clause.kind.to_ascii_lowercase().as_str() {
+                "application/json" | "*/*" => Encoding::Json,
+                "application/*" if custom => Encoding::Json,
+                "application/yaml" => Encoding::Yaml,
+                "application/vnd.kubernetes.protobuf" => {
+                    known |= !custom;
+                    continue;
+                }
+                _ => continue,
+            };
+            let param = |name: &str| {
+                let mut params = clause.params.iter();
+                params
+                    .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                    .map_or("", |(_, value)| *value)
+            };
+            let version = param("v").to_owned();
+            let known_version = matches!(version.as_str(), "v1" | "v1beta1");
+            let form = match (param("as"), param("g")) {
+                ("", _) => Form::Plain,
+                ("Table", "meta.k8s.io") if known_version => Form::Table(version),
+                ("PartialObjectMetadata", "meta.k8s.io") if known_version => {
+                    Form::Metadata(version)
+                }
+                ("PartialObjectMetadataList", "meta.k8s.io") if known_version => {
+                    Form::MetadataList(version)
+                }
+                _ => {
+                    known = true;
+                    continue;
+                }
+            };
+            return Ok(Accept { encoding, form });
+        }
+        let message = if known { ONLY } else { NOT_ACCEPTABLE };
+        let mut status = Status::not_acceptable(message);
+        if !known {
+            status.details_mut();
+        }
+        Err(status)
+    }
+}
+
+/// Alternatives by falling quality, equal ones in the order sent.
+fn clauses(header: &str) -> Vec<Clause<'_>> {
+    let mut clauses: Vec<Clause<'_>> = header
+        .split(',')
+        .filter(|clause| !clause.trim().is_empty())
+        .map(|clause| {
+            let mut parts = clause.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let params: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
+            let quality = params.iter().find(|(key, _)| *key == "q");
+            let quality = quality.and_then(|(_, value)| value.parse().ok());
+            Clause {
+                kind,
+                params,
+                quality: quality.unwrap_or(1.0),
+            }
+        })
+        .collect();
+    clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    clauses
+}
+
+/// What a body claims to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyType {
+    /// JSON, also by default.
+    Json,
+    /// YAML.
+    Yaml,
+    /// A JSON patch (RFC 6902).
+    JsonPatch,
+    /// A merge patch (RFC 7386).
+    MergePatch,
+    /// A strategic merge patch.
+    StrategicPatch,
+    /// Server-side apply.
+    Apply,
+}
+
+/// The type of a POST or PUT body; 415 if it is not understood.
+pub fn body_type(content_type: &str) -> Result<BodyType, Status> {
+    match essence(content_type).as_str() {
+        "" | "application/json" => Ok(BodyType::Json),
+        "application/yaml" => Ok(BodyType::Yaml),
+        _ => Err(Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
+    }
+}
+
+/// The type of a PATCH body; 415 if it is not understood. Custom resources know no strategic patch.
+pub fn patch_type(content_type: &str, custom: bool) -> Result<BodyType, Status> {
+    match essence(content_type).as_str() {
+        "application/json-patch+json" => Ok(BodyType::JsonPatch),
+        "application/merge-patch+json" => Ok(BodyType::MergePatch),
+        "application/apply-patch+yaml" => Ok(BodyType::Apply),
+        "application/strategic-merge-patch+json" if !custom => Ok(BodyType::StrategicPatch),
+        _ if custom => Err(Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        )),
+        _ => {
+            let mut status = Status::unsupported_media_type("415: Unsupported Media Type");
+            status.details_mut();
+            Err(status)
+        }
+    }
+}
+
+fn essence(content_type: &str) -> String {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b11_accept_honours_quality_and_alternatives() {
+        let accept = Accept::negotiate("application/yaml;q=0.5, application/json", false).unwrap();
+        assert_eq!(accept.encoding, Encoding::Json);
+        let table = "application/json;as=Table;g=meta.k8s.io;v=v1,application/json";
+        let accept = Accept::negotiate(table, false).unwrap();
+        assert_eq!(accept.form, Form::Table("v1".into()));
+        let accept =
+            Accept::negotiate("application/json;as=Table;g=x;v=v1,application/json", false);
+        assert_eq!(accept.unwrap().form, Form::Plain);
+        assert_eq!(
+            Accept::negotiate("text/plain", false).unwrap_err().code,
+            406
+        );
+    }
+}

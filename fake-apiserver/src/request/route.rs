@@ -1,0 +1,177 @@
+//! What a path and a method mean: verb, group, version, namespace, resource, name (A9).
+//! Source: apiserver `endpoints/request/requestinfo.go`.
+
+use http::Method;
+
+use super::query::{Query, decode};
+use super::selector::FieldSelector;
+
+/// A path taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestInfo {
+    /// False for `/version`, `/healthz`, discovery paths and unknown ones.
+    pub is_resource: bool,
+    /// get, list, watch, create, update, patch, delete, deletecollection; the lower-case method for other paths.
+    pub verb: String,
+    /// `api` or `apis`.
+    pub prefix: String,
+    /// API group, "" = core.
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Namespace; also set for `/namespaces/x` itself.
+    pub namespace: String,
+    /// Plural.
+    pub resource: String,
+    /// Subresource, "" = none.
+    pub subresource: String,
+    /// Object name; also from a field selector `metadata.name=x` on list and watch.
+    pub name: String,
+    /// True if the name stands in the path.
+    pub name_in_path: bool,
+    /// True if a namespace stands in the path before the resource.
+    pub namespace_in_path: bool,
+    /// True for the old `/watch/` prefix.
+    pub watch_prefix: bool,
+    /// What follows the subresource (`proxy/…`).
+    pub rest: Vec<String>,
+    /// True if the path has an empty segment inside.
+    pub broken: bool,
+}
+
+impl RequestInfo {
+    /// Reads method, path and query.
+    pub fn new(method: &Method, path: &str, query: &Query) -> RequestInfo {
+        let mut info = RequestInfo {
+            verb: method.as_str().to_ascii_lowercase(),
+            ..RequestInfo::default()
+        };
+        let trimmed = path.strip_prefix('/').unwrap_or(path);
+        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+        info.broken = trimmed.split('/').any(str::is_empty);
+        let parts: Vec<String> = trimmed
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(|part| decode(part, false))
+            .collect();
+        let mut rest = match parts.first().map(String::as_str) {
+            Some("api") if parts.len() >= 2 => {
+                info.version.clone_from(&parts[1]);
+                &parts[2..]
+            }
+            Some("apis") if parts.len() >= 3 => {
+                info.group.clone_from(&parts[1]);
+                info.version.clone_from(&parts[2]);
+                &parts[3..]
+            }
+            _ => return info,
+        };
+        info.prefix.clone_from(&parts[0]);
+        if rest.is_empty() {
+            return info;
+        }
+        info.is_resource = true;
+        let mut verb = match *method {
+            Method::POST => "create",
+            Method::GET | Method::HEAD => "get",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => "",
+        };
+        if rest[0] == "watch" && rest.len() >= 2 {
+            info.watch_prefix = true;
+            rest = &rest[1..];
+        }
+        if rest[0] == "namespaces" && rest.len() > 1 {
+            info.namespace.clone_from(&rest[1]);
+            if rest.len() > 2 && !matches!(rest[2].as_str(), "status" | "finalize") {
+                info.namespace_in_path = true;
+                rest = &rest[2..];
+            }
+        }
+        info.resource.clone_from(&rest[0]);
+        if let Some(name) = rest.get(1) {
+            info.name.clone_from(name);
+            info.name_in_path = true;
+        }
+        if let Some(subresource) = rest.get(2) {
+            info.subresource.clone_from(subresource);
+            info.rest = rest[3..].to_vec();
+        }
+        if info.watch_prefix {
+            if verb == "get" {
+                verb = "watch";
+            }
+        } else if !info.name_in_path {
+            verb = match verb {
+                "get" if query.flag("watch") == Some(true) => "watch",
+                "get" => "list",
+                "delete" => "deletecollection",
+                other => other,
+            };
+        }
+        info.verb = verb.to_owned();
+        if matches!(verb, "list" | "watch" | "deletecollection")
+            && !info.name_in_path
+            && let Some(name) = FieldSelector::parse(query.text("fieldSelector"))
+                .ok()
+                .and_then(|selector| selector.exact("metadata.name"))
+        {
+            info.name = name;
+        }
+        info
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &str, target: &str, want: &str) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let info = RequestInfo::new(&method, path, &Query::parse(query));
+        let got = format!(
+            "{} {}/{} ns={} {}/{} sub={}",
+            info.verb,
+            info.group,
+            info.version,
+            info.namespace,
+            info.resource,
+            info.name,
+            info.subresource
+        );
+        assert_eq!(got, want, "{target}");
+    }
+
+    #[test]
+    fn a9_verbs_come_from_method_path_and_query() {
+        check("GET", "/api/v1/pods?watch=1", "watch /v1 ns= pods/ sub=");
+        check(
+            "GET",
+            "/apis/apps/v1/namespaces/x/deployments/a/status?watch=1",
+            "get apps/v1 ns=x deployments/a sub=status",
+        );
+        check(
+            "DELETE",
+            "/api/v1/namespaces/x/pods",
+            "deletecollection /v1 ns=x pods/ sub=",
+        );
+        check(
+            "PUT",
+            "/api/v1/namespaces/x/finalize",
+            "update /v1 ns=x namespaces/x sub=finalize",
+        );
+        check(
+            "GET",
+            "/api/v1/watch/namespaces/x/pods/a",
+            "watch /v1 ns=x pods/a sub=",
+        );
+        check(
+            "GET",
+            "/api/v1/pods?fieldSelector=metadata.name%3Da",
+            "list /v1 ns= pods/a sub=",
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! Answers, and how they become HTTP responses.
+//!
+//! Owns putting stored bytes together (objects are not serialised again), headers and warnings. Transformed forms (tables,
+//! partial metadata, YAML) are made from the parsed value.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+
+use crate::json::{self, Map, Value};
+use crate::registry::Resource;
+use crate::request::Accept;
+use crate::request::media::{Encoding, Form};
+use crate::status::{Status, go_quote};
+use crate::store::{Object, itoa};
+
+/// What a verb answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// A stored object.
+    Stored {
+        /// The row it is served as.
+        row: Arc<Resource>,
+        /// The object.
+        object: Arc<Object>,
+        /// HTTP status.
+        code: u16,
+    },
+    /// An object that is not stored as such (dry run, reviews, scales).
+    Value {
+        /// The row it belongs to.
+        row: Arc<Resource>,
+        /// The object, with apiVersion and kind.
+        value: Value,
+        /// HTTP status.
+        code: u16,
+    },
+    /// A list.
+    List(ListAnswer),
+    /// A Status, failed or not.
+    Status(Status),
+    /// Bytes as they are (discovery, health).
+    Raw {
+        /// HTTP status.
+        code: u16,
+        /// Content-Type.
+        content_type: &'static str,
+        /// Further headers.
+        headers: Vec<(&'static str, String)>,
+        /// Body.
+        body: Bytes,
+    },
+    /// A watch has been opened.
+    Watching,
+}
+
+/// A list of stored objects.
+#[derive(Debug)]
+pub struct ListAnswer {
+    /// The row they are served as.
+    pub row: Arc<Resource>,
+    /// The objects, in key order.
+    pub items: Vec<Arc<Object>>,
+    /// The list's resourceVersion.
+    pub revision: u64,
+    /// The token of the next page, "" = none.
+    pub token: String,
+    /// How many follow, where that is known.
+    pub remaining: Option<i64>,
+}
+
+impl ListAnswer {
+    fn metadata(&self) -> Value {
+        let mut metadata = Map::new();
+        metadata.insert("resourceVersion", itoa(self.revision));
+        if !self.token.is_empty() || self.row.is_custom() {
+            metadata.insert("continue", &self.token);
+        }
+        if let Some(remaining) = self.remaining {
+            metadata.insert("remainingItemCount", remaining);
+        }
+        Value::Object(metadata)
+    }
+}
+
+/// Turns an answer into a response.
+pub(super) fn respond(answer: Answer, accept: &Accept, warnings: &[String]) -> Response<Bytes> {
+    let plain = accept.encoding == Encoding::Json && accept.form == Form::Plain;
+    let (code, body) = match answer {
+        Answer::Stored { row, object, code } if plain => (code, object_bytes(&row, &object)),
+        Answer::List(list) if plain => (200, list_bytes(&list)),
+        Answer::Status(status) => return status_response(&status, accept, warnings),
+        Answer::Raw {
+            code,
+            content_type,
+            headers,
+            body,
+        } => return raw(code, content_type, &headers, warnings, body),
+        Answer::Stored { row, object, code } => {
+            let value = served(&row, object.value());
+            match transform(&row, value, accept) {
+                Ok(value) => (code, write(&value, accept)),
+                Err(status) => return status_response(&status, accept, warnings),
+            }
+        }
+        Answer::Value { row, value, code } => match transform(&row, value, accept) {
+            Ok(value) => (code, write(&value, accept)),
+            Err(status) => return status_response(&status, accept, warnings),
+        },
+        Answer::List(list) => match transform_list(&list, accept) {
+            Ok(value) => (200, write(&value, accept)),
+            Err(status) => return status_response(&status, accept, warnings),
+        },
+        Answer::Watching => unreachable!("an opened watch has no body"),
+    };
+    raw(code, content_type(accept), &[], warnings, body)
+}
+
+fn content_type(accept: &Accept) -> &'static str {
+    match accept.encoding {
+        Encoding::Json => "application/json",
+        Encoding::Yaml => "application/yaml",
+    }
+}
+
+fn raw(
+    code: u16,
+    content_type: &'static str,
+    headers: &[(&'static str, String)],
+    warnings: &[String],
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut builder = Response::builder()
+        .status(code)
+        .header("content-type", content_type);
+    for (name, value) in headers {
+        builder = builder.header(*name, value);
+    }
+    for warning in warnings {
+        builder = builder.header("warning", format!("299 - {}", go_quote(warning)));
+    }
+    // A header that cannot be written is the fault of a hostile text in it; the answer counts more than the header.
+    builder
+        .body(body)
+        .unwrap_or_else(|_| Response::new(Bytes::new()))
+}
+
+fn status_response(status: &Status, accept: &Accept, warnings: &[String]) -> Response<Bytes> {
+    if status.text {
+        let body = status.message.clone().into_bytes().into();
+        return raw(
+            status.code,
+            "text/plain; charset=utf-8",
+            &[],
+            warnings,
+            body,
+        );
+    }
+    let mut headers = Vec::new();
+    if status.retry_after_seconds() > 0 {
+        headers.push(("retry-after", status.retry_after_seconds().to_string()));
+    }
+    let body = write(&status.to_value(), accept);
+    raw(status.code, content_type(accept), &headers, warnings, body)
+}
+
+/// A failure in plain JSON.
+pub(super) fn plain_failure(status: &Status) -> Response<Bytes> {
+    status_response(status, &Accept::default(), &[])
+}
+
+fn write(value: &Value, accept: &Accept) -> Bytes {
+    let mut out = json::to_vec(value);
+    if accept.encoding == Encoding::Json {
+        out.push(b'\n');
+    }
+    out.into()
+}
+
+/// An object as served: `apiVersion` and `kind` of the row.
+pub(super) fn served(row: &Resource, value: &Value) -> Value {
+    let mut value = value.clone();
+    let map = value.make_object();
+    map.insert("kind", &row.kind);
+    map.insert("apiVersion", row.api_version());
+    value
+}
+
+/// Appends an object as JSON.
+pub(super) fn push_object(row: &Resource, object: &Object, out: &mut Vec<u8>) {
+    out.push(b'{');
+    out.extend_from_slice(&row.type_head);
+    out.extend_from_slice(object.tail());
+}
+
+fn object_bytes(row: &Resource, object: &Object) -> Bytes {
+    let mut out = Vec::with_capacity(row.type_head.len() + object.tail().len() + 2);
+    push_object(row, object, &mut out);
+    out.push(b'\n');
+    out.into()
+}
+
+fn list_bytes(list: &ListAnswer) -> Bytes {
+    let row = &list.row;
+    let custom = row.is_custom();
+    let size: usize = list.items.iter().map(|item| item.tail().len() + 1).sum();
+    let heads = if custom { row.type_head.len() } else { 0 };
+    let mut out = Vec::with_capacity(size + list.items.len() * heads + 256);
+    out.extend_from_slice(b"{\"kind\":");
+    json::write_string(&row.list_kind, &mut out);
+    out.extend_from_slice(b",\"apiVersion\":");
+    json::write_string(&row.api_version(), &mut out);
+    out.extend_from_slice(b",\"metadata\":");
+    json::write(&list.metadata(), &mut out);
+    out.extend_from_slice(b",\"items\":[");
+    for (i, item) in list.items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if custom {
+            push_object(row, item, &mut out);
+        } else {
+            // A14: items of built-in lists carry no type.
+            out.push(b'{');
+            let tail = item.tail();
+            out.extend_from_slice(tail.strip_prefix(b",").unwrap_or(tail));
+        }
+    }
+    out.extend_from_slice(b"]}\n");
+    out.into()
+}
+
+/// H13: an object in another form.
+fn transform(row: &Resource, value: Value, accept: &Accept) -> Result<Value, Status> {
+    let _ = row;
+    match &accept.form {
+        Form::Plain => Ok(value),
+        Form::Metadata(version) => Ok(partial_metadata(&value, version)),
+        Form::MetadataList(_) | Form::Table(_) => Err(Status::not_acceptable(
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
+    }
+}
+
+/// H13: a list in another form.
+fn transform_list(list: &ListAnswer, accept: &Accept) -> Result<Value, Status> {
+    let mut out = Map::new();
+    out.insert("metadata", list.metadata());
+    match &accept.form {
+        Form::Plain => {
+            out.insert("kind", &list.row.list_kind);
+            out.insert("apiVersion", list.row.api_version());
+            let items = list.items.iter().map(|item| {
+                let mut value = item.value().clone();
+                if !list.row.is_custom() {
+                    value.remove(&["kind"]);
+                    value.remove(&["apiVersion"]);
+                } else {
+                    value = served(&list.row, &value);
+                }
+                value
+            });
+            out.insert("items", items.collect::<Value>());
+        }
+        Form::MetadataList(version) => {
+            out.insert("kind", "PartialObjectMetadataList");
+            out.insert("apiVersion", format!("meta.k8s.io/{version}"));
+            let items = list.items.iter();
+            let items: Value = items
+                .map(|item| partial_metadata(item.value(), version))
+                .collect();
+            let none = list.items.is_empty();
+            out.insert("items", if none { Value::Null } else { items });
+        }
+        Form::Metadata(_) | Form::Table(_) => {
+            return Err(Status::not_acceptable(
+                "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            ));
+        }
+    }
+    Ok(Value::Object(out))
+}
+
+fn partial_metadata(value: &Value, version: &str) -> Value {
+    let mut out = Map::new();
+    out.insert("kind", "PartialObjectMetadata");
+    out.insert("apiVersion", format!("meta.k8s.io/{version}"));
+    out.insert("metadata", &value["metadata"]);
+    Value::Object(out)
+}
+
+/// The object of a watch event in the watch's form.
+pub(super) fn event_object(row: &Resource, object: &Object, accept: &Accept, out: &mut Vec<u8>) {
+    if accept.form == Form::Plain {
+        push_object(row, object, out);
+        return;
+    }
+    let value = served(row, object.value());
+    match transform(row, value, accept) {
+        Ok(value) => json::write(&value, out),
+        Err(status) => json::write(&status.to_value(), out),
+    }
+}

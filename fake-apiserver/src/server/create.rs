@@ -1,0 +1,289 @@
+//! POST on a collection, and the part of it that create-on-update and create-on-apply share (C, D1, D2).
+
+use std::sync::Arc;
+
+use super::access::{self, Attributes};
+use super::{Answer, Halt, Session, body, lifecycle, managed, subresource};
+use crate::ids::Ids;
+use crate::json::Value;
+use crate::registry::Resource;
+use crate::request::WriteOptions;
+use crate::status::{Cause, Status};
+use crate::store::{Key, Object};
+use crate::strategy::field::{At, Errors};
+use crate::strategy::metadata;
+
+/// Longest prefix of a generated name (63 less five).
+const PREFIX_MAX: usize = 58;
+/// How often a generated name is drawn before giving up (C4).
+const NAME_TRIES: usize = 8;
+
+/// Creates an object from the body.
+pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
+    crate::request::media::body_type(s.request.header("content-type"))?;
+    let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
+    let mut object = body::object(s, &row, options.field_validation)?;
+    let namespace = s.request.info.namespace.clone();
+    body::check_namespace(&row, &namespace, &mut object)?;
+    wipe_system_fields(&mut object);
+    if subresource::is_virtual(&row) {
+        return subresource::create_virtual(s, row, object, &options);
+    }
+    dedup_owner_references(s, &mut object, false);
+    let shown = given_name(&object).to_owned();
+    let manager = options.manager(s.request.header("user-agent"));
+    lifecycle::admit_create(s, &row, &namespace, &shown)?;
+    managed::track(s, &row, "", None, &mut object, &manager);
+    let created = finish(s, &row, object, &options, RvRule::Refuse)?;
+    Ok(match created {
+        Ok(object) => Answer::Stored {
+            row,
+            object,
+            code: 201,
+        },
+        Err(value) => Answer::Value {
+            row,
+            value,
+            code: 201,
+        },
+    })
+}
+
+/// What a resourceVersion in the body means to a creation (C2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RvRule {
+    /// POST: refused.
+    Refuse,
+    /// PUT and apply: dropped.
+    Ignore,
+}
+
+/// From mutating admission to storage. `Ok(Err(value))` is the answer of a dry run.
+pub(super) fn finish(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    mut object: Value,
+    options: &WriteOptions,
+    rule: RvRule,
+) -> Result<Result<Arc<Object>, Value>, Halt> {
+    let namespace = object.str_at(&["metadata", "namespace"]).to_owned();
+    let given = object.str_at(&["metadata", "name"]).to_owned();
+    let sent_options = options.to_value("CreateOptions");
+    let attributes = Attributes {
+        operation: "CREATE",
+        row,
+        subresource: "",
+        namespace: &namespace,
+        name: &given,
+        old: None,
+        options: &sent_options,
+        dry_run: options.dry_run,
+    };
+    if access::mutate(s, &attributes, &mut object)? {
+        body::default(row, &mut object);
+        dedup_owner_references(s, &mut object, true);
+    }
+    let admitted = object;
+    let mut tries = 0;
+    loop {
+        let mut object = admitted.clone();
+        fill_system_fields(s, row, &mut object);
+        s.with_strategy(row, "", options.dry_run, |cx| {
+            row.strategy.prepare_create(cx, &mut object)
+        })?;
+        let name = object.str_at(&["metadata", "name"]).to_owned();
+        validate(s, row, &object, &name, options.dry_run)?;
+        let named = Attributes {
+            name: &name,
+            ..attributes.clone()
+        };
+        access::validate(s, &named, Some(&object))?;
+        let sent = object.str_at(&["metadata", "resourceVersion"]);
+        let versioned = rule == RvRule::Refuse && sent.parse::<u64>().is_ok_and(|sent| sent != 0);
+        if versioned && !options.dry_run {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(Status::bare(why).into());
+        }
+        let key = Key::new(&namespace, &name);
+        if let Some(existing) = s.core.store.get(row.id, &key) {
+            let generated = given.is_empty();
+            if generated && tries < NAME_TRIES - 1 {
+                tries += 1;
+                continue;
+            }
+            return Err(taken(row, &name, existing, generated).into());
+        }
+        s.with_strategy(row, "", options.dry_run, |cx| {
+            row.strategy.allocate(cx, &mut object, None)
+        })?;
+        if options.dry_run {
+            // POST echoes a revision sent with a dry run (C2).
+            if !versioned {
+                object.remove(&["metadata", "resourceVersion"]);
+            }
+            return Ok(Err(object));
+        }
+        let stored = to_storage(s, row, object);
+        let origin = s.origin();
+        let now = s.now;
+        let entry = s.core.put(row, key, stored, origin, now);
+        return Ok(Ok(entry.object.clone()));
+    }
+}
+
+/// The object in the version it is stored in.
+pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> Value {
+    let (group, version) = (&row.storage_version.0, &row.storage_version.1);
+    if (group, version) == (&row.group, &row.version) {
+        return object;
+    }
+    let storage = s.core.registry.by_id(row.id).cloned();
+    if let Some(storage) = storage {
+        row.strategy.convert(&mut object, &storage);
+        let map = object.make_object();
+        map.insert("apiVersion", storage.api_version());
+        map.insert("kind", &storage.kind);
+    }
+    object
+}
+
+/// The stored object in the row's version.
+pub(super) fn from_storage(row: &Resource, object: &Object) -> Value {
+    let mut value = object.value().clone();
+    if (&row.storage_version.0, &row.storage_version.1) != (&row.group, &row.version) {
+        row.strategy.convert(&mut value, row);
+        let map = value.make_object();
+        map.insert("apiVersion", row.api_version());
+        map.insert("kind", &row.kind);
+    }
+    value
+}
+
+fn taken(row: &Resource, name: &str, existing: &Object, generated: bool) -> Status {
+    let mut status = Status::already_exists(&row.group, &row.plural, name);
+    if generated {
+        let subject = format!("{} {}", row.group_resource(), crate::status::go_quote(name));
+        status.message = format!(
+            "{subject} already exists, the server was not able to generate a unique name for the object"
+        );
+        status.details_mut().retry_after_seconds = 1;
+    } else if existing.is_terminating() {
+        status.message = format!("object is being deleted: {}", status.message);
+    }
+    status
+}
+
+/// The name, or the prefix it will be generated from.
+pub(super) fn given_name(object: &Value) -> &str {
+    match object.str_at(&["metadata", "name"]) {
+        "" => object.str_at(&["metadata", "generateName"]),
+        name => name,
+    }
+}
+
+/// C1: what a client cannot set.
+pub(super) fn wipe_system_fields(object: &mut Value) {
+    let metadata = object.make_object().object("metadata");
+    for field in [
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "selfLink",
+        "uid",
+    ] {
+        metadata.remove(field);
+    }
+}
+
+fn fill_system_fields(s: &mut Session<'_>, row: &Resource, object: &mut Value) {
+    let uid = s.uid();
+    let now = s.now.rfc3339();
+    let prefix = object.str_at(&["metadata", "generateName"]).to_owned();
+    let unnamed = object.str_at(&["metadata", "name"]).is_empty();
+    let generated = (unnamed && !prefix.is_empty()).then(|| {
+        let cut = (0..=prefix.len().min(PREFIX_MAX))
+            .rev()
+            .find(|at| prefix.is_char_boundary(*at));
+        format!("{}{}", &prefix[..cut.unwrap_or(0)], s.suffix())
+    });
+    let metadata = object.make_object().object("metadata");
+    metadata.insert("uid", uid);
+    metadata.insert("creationTimestamp", now);
+    if let Some(name) = generated {
+        metadata.insert("name", name);
+    }
+    // C6: a generation of its own begins at 1, another kind keeps what it was sent.
+    if row.facts.generation {
+        metadata.insert("generation", 1);
+    }
+}
+
+fn validate(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    object: &Value,
+    name: &str,
+    dry_run: bool,
+) -> Result<(), Status> {
+    let mut errors = Errors::default();
+    let root = At::root(object);
+    metadata::validate(
+        &mut errors,
+        &root.field("metadata"),
+        row.namespaced,
+        row.strategy.names(),
+        !row.is_custom(),
+    );
+    let mut causes = errors.causes;
+    causes.extend(s.with_strategy(row, "", dry_run, |cx| {
+        row.strategy.validate_create(cx, object)
+    }));
+    // A missing name is told alone (C4).
+    if name.is_empty() {
+        causes = vec![Cause::required(
+            "metadata.name",
+            "name or generateName is required",
+        )];
+    }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&row.group, &row.kind, name, causes))
+    }
+}
+
+/// C12: equal owner references are stored once, with a warning.
+pub(super) fn dedup_owner_references(
+    s: &mut Session<'_>,
+    object: &mut Value,
+    after_admission: bool,
+) {
+    let Some(Value::Array(owners)) = object.at_mut(&["metadata", "ownerReferences"]) else {
+        return;
+    };
+    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut uids: Vec<String> = Vec::new();
+    for owner in owners.drain(..) {
+        if kept.contains(&owner) {
+            let uid = owner.str_at(&["uid"]).to_owned();
+            if !uids.contains(&uid) {
+                uids.push(uid);
+            }
+        } else {
+            kept.push(owner);
+        }
+    }
+    *owners = kept;
+    if uids.is_empty() {
+        return;
+    }
+    let when = if after_admission {
+        " after mutating admission happens"
+    } else {
+        ""
+    };
+    s.warn(format!(
+        ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+        uids.join(", ")
+    ));
+}

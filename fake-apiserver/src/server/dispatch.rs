@@ -1,0 +1,220 @@
+//! From a request to its verb: access, routing errors, media types, and from the verb's result to an output.
+
+use std::sync::Arc;
+
+use http::{Method, Response};
+
+use super::{Answer, Halt, Output, Session, WatchId, access, answer, create, delete};
+use super::{patch, read, subresource, update, watch};
+use crate::registry::Resource;
+use crate::request::Accept;
+use crate::request::media::Form;
+use crate::status::Status;
+use crate::time::Timestamp;
+
+/// Largest request body (B12).
+const BODY_MAX: usize = 3 << 20;
+
+/// Runs a request and makes its output; only waits and calls come back as `Err`.
+pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt> {
+    let mut accept = Accept::default();
+    let result = match run(s, &mut accept, now) {
+        Ok(answer) => answer,
+        Err(Halt::Failed(status)) => Answer::Status(status),
+        Err(halt) => return Err(halt),
+    };
+    if let Answer::Watching = result {
+        let mut head = Response::builder()
+            .status(200)
+            .header("content-type", "application/json");
+        for warning in &s.attempt.warnings {
+            let text = crate::status::go_quote(warning);
+            head = head.header("warning", format!("299 - {text}"));
+        }
+        return Ok(Output::Opened {
+            id: s.id,
+            watch: WatchId(s.id.0),
+            head: head.body(()).unwrap_or_default(),
+        });
+    }
+    // Errors are written as the client asked, but never transformed.
+    if matches!(&result, Answer::Status(_)) {
+        accept.form = Form::Plain;
+    }
+    let mut response = answer::respond(result, &accept, &s.attempt.warnings);
+    if s.request.method == Method::HEAD {
+        *response.body_mut() = bytes::Bytes::new();
+    }
+    Ok(Output::Reply { id: s.id, response })
+}
+
+fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answer, Halt> {
+    access::authenticate(s)?;
+    access::authorize(s)?;
+    check_timeout(s)?;
+    let request = s.request;
+    let info = &request.info;
+    if !info.is_resource {
+        *accept = Accept::negotiate(request.header("accept"), true).unwrap_or_default();
+        return subresource::non_resource(s);
+    }
+    let Some(row) = find(s) else {
+        *accept = Accept::negotiate(request.header("accept"), true).unwrap_or_default();
+        return Err(no_route(s).into());
+    };
+    match Accept::negotiate(request.header("accept"), row.is_custom()) {
+        Ok(negotiated) => *accept = negotiated,
+        Err(status) => return Err(status.into()),
+    }
+    if row.namespaced != info.namespace_in_path && !all_namespaces(s, &row) {
+        return Err(no_route(s).into());
+    }
+    check_verb(s, &row)?;
+    if request.body.len() > BODY_MAX {
+        return Err(Status::too_large(format!("limit is {BODY_MAX}")).into());
+    }
+    if !info.subresource.is_empty() {
+        return subresource::dispatch(s, row, now);
+    }
+    if let Some(warning) = deprecation(&row) {
+        s.warn(warning);
+    }
+    match info.verb.as_str() {
+        "get" => read::get(s, row),
+        "list" => read::list(s, row),
+        "watch" => watch::open(s, row, accept.clone(), now),
+        "create" => create::create(s, row),
+        "update" => update::update(s, row, ""),
+        "patch" => patch::patch(s, row, ""),
+        "delete" => delete::delete(s, row),
+        "deletecollection" => delete::delete_collection(s, row),
+        _ => Err(Status::method_not_allowed().into()),
+    }
+}
+
+/// D13: a bad `timeout` is refused for everything but watches.
+fn check_timeout(s: &Session<'_>) -> Result<(), Status> {
+    let text = s.request.query.text("timeout");
+    if text.is_empty() || s.request.info.verb == "watch" || duration_like(text) {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!(
+        "invalid timeout specified in the request URL - time: invalid duration {}",
+        crate::status::go_quote(text)
+    )))
+}
+
+/// Whether Go's `time.ParseDuration` takes it.
+fn duration_like(text: &str) -> bool {
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return true;
+    }
+    if rest.is_empty() {
+        return false;
+    }
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
+        let (number, unit) = rest.split_at(digits);
+        if number.parse::<f64>().is_err() {
+            return false;
+        }
+        let units = ["ns", "us", "µs", "ms", "s", "m", "h"];
+        let Some(length) = units
+            .iter()
+            .filter(|name| unit.starts_with(**name))
+            .map(|name| name.len())
+            .max()
+        else {
+            return false;
+        };
+        rest = &unit[length..];
+    }
+    true
+}
+
+fn find(s: &Session<'_>) -> Option<Arc<Resource>> {
+    let info = &s.request.info;
+    if info.broken {
+        return None;
+    }
+    let row = s
+        .core
+        .registry
+        .find(&info.group, &info.version, &info.resource)?;
+    let core = info.prefix == "api";
+    (core == row.group.is_empty()).then(|| row.clone())
+}
+
+/// A namespaced resource may be listed and watched over all namespaces, and a Namespace's own path carries its name twice.
+fn all_namespaces(s: &Session<'_>, row: &Resource) -> bool {
+    let info = &s.request.info;
+    row.namespaced && !info.namespace_in_path && !info.name_in_path && {
+        let custom = row.is_custom();
+        match info.verb.as_str() {
+            "list" | "watch" => true,
+            // The router of built-ins knows the path and refuses the method; a custom resource has no such path.
+            "create" | "deletecollection" => !custom,
+            _ => false,
+        }
+    } || (row.namespaced && info.watch_prefix && !info.name_in_path)
+}
+
+fn no_route(s: &Session<'_>) -> Status {
+    let info = &s.request.info;
+    let known = info.prefix == "api" || s.core.registry.is_builtin_group(&info.group);
+    if known {
+        Status::path_not_found()
+    } else {
+        Status::page_not_found()
+    }
+}
+
+/// A8, B9: methods the resource does not have.
+fn check_verb(s: &Session<'_>, row: &Resource) -> Result<(), Status> {
+    let info = &s.request.info;
+    let verb = info.verb.as_str();
+    if !info.subresource.is_empty() {
+        return Ok(());
+    }
+    if row.is_custom() {
+        return match verb {
+            "" => Err(Status::verb_not_supported(&row.group, &row.plural, "")),
+            "update" | "patch" if !info.name_in_path => {
+                Err(Status::bad_request("name must be provided"))
+            }
+            _ => Ok(()),
+        };
+    }
+    let method = &s.request.method;
+    let by_name = matches!(verb, "update" | "patch");
+    let misplaced = (by_name && !info.name_in_path)
+        || (verb == "create" && info.name_in_path)
+        || (row.namespaced && !info.namespace_in_path && !matches!(verb, "list" | "watch" | "get"));
+    if *method == Method::HEAD || misplaced || !row.verbs.has(verb) {
+        return Err(Status::method_not_allowed());
+    }
+    Ok(())
+}
+
+/// Warnings every request to a deprecated API gets.
+fn deprecation(row: &Resource) -> Option<String> {
+    if row.is("", "endpoints") {
+        let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        return Some(text.to_owned());
+    }
+    if row.is("", "componentstatuses") {
+        return Some("v1 ComponentStatus is deprecated in v1.19+".to_owned());
+    }
+    let custom = row.custom.as_ref()?;
+    if custom.version["deprecated"] != crate::json::Value::Bool(true) {
+        return None;
+    }
+    let given = custom.version["deprecationWarning"].as_str();
+    Some(given.map_or_else(
+        || format!("{} {} is deprecated", row.api_version(), row.kind),
+        str::to_owned,
+    ))
+}

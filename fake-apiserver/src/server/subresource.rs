@@ -1,0 +1,82 @@
+//! Paths below an object, and kinds that are never stored: which verb of which subresource goes where.
+//!
+//! Owns the dispatch and `/status`. Subresources with a logic of their own are called from here by name.
+
+use std::sync::Arc;
+
+use super::{Answer, Halt, Session, patch, read, update};
+use crate::json::Value;
+use crate::registry::Resource;
+use crate::request::WriteOptions;
+use crate::status::Status;
+use crate::time::Timestamp;
+
+/// A request for a subresource.
+pub(super) fn dispatch(
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    _now: Timestamp,
+) -> Result<Answer, Halt> {
+    let info = &s.request.info;
+    let name = info.subresource.clone();
+    let Some(subresource) = row.subresource(&name).filter(|_| info.rest.is_empty()) else {
+        return Err(unknown(s, &row).into());
+    };
+    let verb = info.verb.clone();
+    if !subresource.verbs.has(&verb) {
+        if row.is_custom() {
+            return Err(Status::verb_not_supported(&row.group, &row.plural, &verb).into());
+        }
+        return Err(Status::method_not_allowed().into());
+    }
+    match (name.as_str(), verb.as_str()) {
+        ("status" | "finalize" | "approval" | "resize" | "ephemeralcontainers", "get") => {
+            read::get(s, row)
+        }
+        ("status" | "finalize" | "approval" | "resize" | "ephemeralcontainers", "update") => {
+            update::update(s, row, &name)
+        }
+        ("status" | "approval" | "resize" | "ephemeralcontainers", "patch") => {
+            patch::patch(s, row, &name)
+        }
+        // Subresources that are not built answer as one that does not exist.
+        _ => Err(unknown(s, &row).into()),
+    }
+}
+
+fn unknown(s: &Session<'_>, row: &Resource) -> Status {
+    if row.is_custom() {
+        Status::not_found(&row.group, &row.plural, &s.request.info.name)
+    } else {
+        Status::path_not_found()
+    }
+}
+
+/// Paths that are no resource: discovery, health, version.
+pub(super) fn non_resource(s: &mut Session<'_>) -> Result<Answer, Halt> {
+    let path = s.request.path.as_str();
+    let known = path.starts_with("/api/") || {
+        let group = &s.request.info.group;
+        !group.is_empty() && s.core.registry.is_builtin_group(group)
+    };
+    Err(if known {
+        Status::path_not_found().into()
+    } else {
+        Status::page_not_found().into()
+    })
+}
+
+/// True for kinds that are answered at once and never stored (reviews).
+pub(super) fn is_virtual(row: &Resource) -> bool {
+    !row.is_custom() && !row.verbs.has("get")
+}
+
+/// A POST of a kind that is never stored.
+pub(super) fn create_virtual(
+    _s: &mut Session<'_>,
+    _row: Arc<Resource>,
+    _object: Value,
+    _options: &WriteOptions,
+) -> Result<Answer, Halt> {
+    Err(Status::method_not_allowed().into())
+}

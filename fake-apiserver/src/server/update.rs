@@ -1,0 +1,353 @@
+//! PUT, and the part of every change to a stored object that patches share (C5–C9, D4–D9, G3).
+
+use std::sync::Arc;
+
+use super::access::{self, Attributes};
+use super::create::{self, RvRule, from_storage, to_storage};
+use super::{Answer, Halt, Session, body, lifecycle, managed};
+use crate::json::Value;
+use crate::registry::Resource;
+use crate::request::WriteOptions;
+use crate::status::{Cause, Status};
+use crate::store::{Key, Object};
+use crate::strategy::field::{At, Errors};
+use crate::strategy::metadata;
+
+/// Replaces an object by the body.
+pub(super) fn update(
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    subresource: &str,
+) -> Result<Answer, Halt> {
+    crate::request::media::body_type(s.request.header("content-type"))?;
+    let options = WriteOptions::read(&s.request.query, "UpdateOptions")?;
+    let mut object = body::object(s, &row, options.field_validation)?;
+    body::check_place(s, &row, &mut object)?;
+    create::dedup_owner_references(s, &mut object, false);
+    let manager = options.manager(s.request.header("user-agent"));
+    let live = live(s, &row);
+    let Some(existing) = live else {
+        if !row.facts.create_on_update || !subresource.is_empty() {
+            let name = &s.request.info.name;
+            return Err(Status::not_found(&row.group, &row.plural, name).into());
+        }
+        return create_missing(s, row, object, &options, &manager);
+    };
+    check_uid(&row, &existing, &object, options.dry_run)?;
+    managed::track(
+        s,
+        &row,
+        subresource,
+        Some(&from_storage(&row, &existing)),
+        &mut object,
+        &manager,
+    );
+    let change = Change {
+        row,
+        subresource,
+        existing,
+        object,
+        options: &options,
+        options_kind: "UpdateOptions",
+    };
+    store(s, change)
+}
+
+/// The live object of the request's path.
+pub(super) fn live(s: &Session<'_>, row: &Resource) -> Option<Arc<Object>> {
+    let info = &s.request.info;
+    s.core.object(row, &info.namespace, &info.name).cloned()
+}
+
+/// D6: PUT on a missing object of some kinds creates it.
+fn create_missing(
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    mut object: Value,
+    options: &WriteOptions,
+    manager: &str,
+) -> Result<Answer, Halt> {
+    let uid = object.str_at(&["metadata", "uid"]).to_owned();
+    if !uid.is_empty() {
+        let (namespace, name) = (&s.request.info.namespace, &s.request.info.name);
+        return Err(uid_conflict(&row, namespace, name, &uid, "", options.dry_run).into());
+    }
+    let sent = object.str_at(&["metadata", "resourceVersion"]).to_owned();
+    parse_revision(&sent)?;
+    create::wipe_system_fields(&mut object);
+    object.remove(&["metadata", "resourceVersion"]);
+    let (namespace, name) = (
+        s.request.info.namespace.clone(),
+        s.request.info.name.clone(),
+    );
+    lifecycle::admit_create(s, &row, &namespace, &name)?;
+    managed::track(s, &row, "", None, &mut object, manager);
+    created(
+        create::finish(s, &row, object, options, RvRule::Ignore)?,
+        row,
+    )
+}
+
+/// The answer to a creation by PUT or apply.
+pub(super) fn created(
+    result: Result<Arc<Object>, Value>,
+    row: Arc<Resource>,
+) -> Result<Answer, Halt> {
+    let code = 201;
+    Ok(match result {
+        Ok(object) => Answer::Stored { row, object, code },
+        Err(value) => Answer::Value { row, value, code },
+    })
+}
+
+/// C9: a uid in the body of a PUT must be the object's.
+fn check_uid(
+    row: &Resource,
+    existing: &Object,
+    object: &Value,
+    dry_run: bool,
+) -> Result<(), Status> {
+    let sent = object.str_at(&["metadata", "uid"]);
+    if sent.is_empty() || sent == existing.uid() {
+        return Ok(());
+    }
+    let (namespace, name) = (existing.namespace(), existing.name());
+    Err(uid_conflict(
+        row,
+        namespace,
+        name,
+        sent,
+        existing.uid(),
+        dry_run,
+    ))
+}
+
+fn uid_conflict(
+    row: &Resource,
+    namespace: &str,
+    name: &str,
+    sent: &str,
+    stored: &str,
+    dry_run: bool,
+) -> Status {
+    let root = if dry_run { "" } else { "/registry" };
+    let namespace = if row.namespaced { namespace } else { "" };
+    let key = Key::new(namespace, name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {root}/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}",
+        row.storage_prefix()
+    );
+    Status::conflict(&row.group, &row.plural, name, &why)
+}
+
+/// A resourceVersion of a body as storage reads it: 500 if it is no number (D4).
+pub(super) fn parse_revision(text: &str) -> Result<u64, Status> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    text.parse().map_err(|_| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if digits {
+            "value out of range"
+        } else {
+            "invalid syntax"
+        };
+        Status::bare(format!(
+            "strconv.ParseUint: parsing {}: {why}",
+            crate::status::go_quote(text)
+        ))
+    })
+}
+
+/// A change on its way into storage.
+pub(super) struct Change<'a> {
+    pub(super) row: Arc<Resource>,
+    pub(super) subresource: &'a str,
+    pub(super) existing: Arc<Object>,
+    /// The object wanted, in the row's version, managed fields tracked.
+    pub(super) object: Value,
+    pub(super) options: &'a WriteOptions,
+    pub(super) options_kind: &'static str,
+}
+
+/// From mutating admission to storage.
+pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, Halt> {
+    let Change {
+        row,
+        subresource,
+        existing,
+        mut object,
+        options,
+        options_kind,
+    } = change;
+    let old = from_storage(&row, &existing);
+    let dry_run = options.dry_run;
+    let (namespace, name) = (existing.namespace().to_owned(), existing.name().to_owned());
+    let sent_options = options.to_value(options_kind);
+    let attributes = Attributes {
+        operation: "UPDATE",
+        row: &row,
+        subresource,
+        namespace: &namespace,
+        name: &name,
+        old: Some(&old),
+        options: &sent_options,
+        dry_run,
+    };
+    lifecycle::admit_update(s, &row, &namespace)?;
+    if access::mutate(s, &attributes, &mut object)? {
+        body::default(&row, &mut object);
+        create::dedup_owner_references(s, &mut object, true);
+    }
+    check_revision(&row, &existing, &mut object)?;
+    prepare(s, &row, subresource, &mut object, &old, dry_run)?;
+    validate(s, &row, subresource, &object, &old, &name, dry_run)?;
+    access::validate(s, &attributes, Some(&object))?;
+    s.with_strategy(&row, subresource, dry_run, |cx| {
+        row.strategy.allocate(cx, &mut object, Some(&old))
+    })?;
+    let stored = to_storage(s, &row, object);
+    finish(s, row, existing, stored, dry_run)
+}
+
+/// Stores the change, or deletes the object when it was only held by its finalizers (G3), or does nothing (D7).
+fn finish(
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    existing: Arc<Object>,
+    stored: Value,
+    dry_run: bool,
+) -> Result<Answer, Halt> {
+    let key = Key::new(existing.namespace(), existing.name());
+    let (origin, now) = (s.origin(), s.now);
+    if deletes(&row, &existing, &stored) {
+        if !dry_run {
+            s.core.delete(&row, &key, origin, now);
+        }
+        let object = Arc::new(Object::new(stored, existing.revision()));
+        return Ok(Answer::Stored {
+            row,
+            object,
+            code: 200,
+        });
+    }
+    if stored == *existing.value() {
+        return Ok(Answer::Stored {
+            row,
+            object: existing,
+            code: 200,
+        });
+    }
+    let object = if dry_run {
+        Arc::new(Object::new(stored, existing.revision()))
+    } else {
+        s.core.put(&row, key, stored, origin, now).object.clone()
+    };
+    Ok(Answer::Stored {
+        row,
+        object,
+        code: 200,
+    })
+}
+
+/// G3: whether a change takes the last finalizer off a terminating object.
+pub(crate) fn deletes(row: &Resource, existing: &Object, new: &Value) -> bool {
+    let grace = existing
+        .value()
+        .i64_at(&["metadata", "deletionGracePeriodSeconds"]);
+    existing.is_terminating()
+        && new.array_at(&["metadata", "finalizers"]).is_empty()
+        && grace.unwrap_or(0) == 0
+        && !(row.is("", "namespaces") && !new.array_at(&["spec", "finalizers"]).is_empty())
+}
+
+/// D4, D5: the resourceVersion of the body against the stored one. Sets it to the stored one.
+fn check_revision(row: &Resource, existing: &Object, object: &mut Value) -> Result<(), Status> {
+    let name = existing.name();
+    let sent = parse_revision(object.str_at(&["metadata", "resourceVersion"]))?;
+    if sent == 0 && !row.facts.unconditional_update {
+        let cause = Cause::invalid(
+            "metadata.resourceVersion",
+            &0.into(),
+            "must be specified for an update",
+        );
+        return Err(Status::invalid(&row.group, &row.plural, name, vec![cause]));
+    }
+    if sent != 0 && sent != existing.revision() {
+        return Err(Status::conflict_modified(&row.group, &row.plural, name));
+    }
+    let revision = crate::store::itoa(existing.revision());
+    object.set(&["metadata", "resourceVersion"], revision);
+    Ok(())
+}
+
+/// Restores what an update cannot change, lets the strategy do the same, and counts the generation.
+fn prepare(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    subresource: &str,
+    object: &mut Value,
+    old: &Value,
+    dry_run: bool,
+) -> Result<(), Status> {
+    let old_metadata = &old["metadata"];
+    let keep = |object: &mut Value, field: &str| match old_metadata.get(field) {
+        Some(value) => object.set(&["metadata", field], value),
+        None => drop(object.remove(&["metadata", field])),
+    };
+    keep(object, "generation");
+    s.with_strategy(row, subresource, dry_run, |cx| {
+        row.strategy.prepare_update(cx, object, old)
+    })?;
+    let bumps = row.facts.generation && subresource != "status";
+    if bumps && row.strategy.changes_generation(object, old) {
+        let generation = old_metadata["generation"].as_i64().unwrap_or(0);
+        object.set(&["metadata", "generation"], generation + 1);
+    }
+    if object.str_at(&["metadata", "uid"]).is_empty() {
+        keep(object, "uid");
+    }
+    keep(object, "creationTimestamp");
+    object.remove(&["metadata", "selfLink"]);
+    if old_metadata.get("deletionTimestamp").is_some() {
+        keep(object, "deletionTimestamp");
+    }
+    let grace = "deletionGracePeriodSeconds";
+    if old_metadata.get(grace).is_some()
+        && object.at(&["metadata", grace]).is_none_or(Value::is_null)
+    {
+        keep(object, grace);
+    }
+    Ok(())
+}
+
+fn validate(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    subresource: &str,
+    object: &Value,
+    old: &Value,
+    name: &str,
+    dry_run: bool,
+) -> Result<(), Status> {
+    let mut errors = Errors::default();
+    let root = At::root(object);
+    // B3: metadata is checked by the store and again by the kind's own validation.
+    for _ in 0..2 {
+        metadata::validate_update(
+            &mut errors,
+            &root.field("metadata"),
+            &old["metadata"],
+            !row.is_custom(),
+        );
+    }
+    let mut causes = errors.causes;
+    causes.extend(s.with_strategy(row, subresource, dry_run, |cx| {
+        row.strategy.validate_update(cx, object, old)
+    }));
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&row.group, &row.kind, name, causes))
+    }
+}

@@ -1,0 +1,142 @@
+//! A stored object: the parsed value and the bytes it is answered with, made once.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::itoa;
+use crate::json::{self, CompactString, Value};
+
+/// The storage key of an object within its set: `namespace/name`, or the name alone. Ordered by bytes (H1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(CompactString);
+
+impl Key {
+    /// A key; the namespace is "" for cluster-scoped objects.
+    pub fn new(namespace: &str, name: &str) -> Key {
+        if namespace.is_empty() {
+            return Key(name.into());
+        }
+        let mut text = CompactString::with_capacity(namespace.len() + name.len() + 1);
+        text.push_str(namespace);
+        text.push('/');
+        text.push_str(name);
+        Key(text)
+    }
+
+    /// A key from its text.
+    pub fn from_text(text: &str) -> Key {
+        Key(text.into())
+    }
+
+    /// The whole key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The namespace, "" if there is none.
+    pub fn namespace(&self) -> &str {
+        self.0
+            .split_once('/')
+            .map_or("", |(namespace, _)| namespace)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
+    /// The half-open range that holds a namespace's keys.
+    pub fn namespace_range(namespace: &str) -> (Key, Key) {
+        // '0' is the character after '/'.
+        let bound = |end: char| Key(format!("{namespace}{end}").into());
+        (bound('/'), bound('0'))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A stored object. Immutable: a write makes a new one.
+#[derive(Debug)]
+pub struct Object {
+    value: Value,
+    /// Everything behind `apiVersion` and `kind`: `,"data":…,"metadata":…}`, so that each served version and each form
+    /// (in a list built-ins carry no type) can be put together without writing the object again.
+    tail: Bytes,
+    revision: u64,
+}
+
+impl Object {
+    pub(crate) fn new(value: Value, revision: u64) -> Object {
+        let tail = tail_of(&value);
+        Object {
+            value,
+            tail: tail.into(),
+            revision,
+        }
+    }
+
+    /// The object, in its storage version.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The revision of its last write.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// `metadata.uid`
+    pub fn uid(&self) -> &str {
+        self.value.str_at(&["metadata", "uid"])
+    }
+
+    /// `metadata.name`
+    pub fn name(&self) -> &str {
+        self.value.str_at(&["metadata", "name"])
+    }
+
+    /// `metadata.namespace`, "" if there is none.
+    pub fn namespace(&self) -> &str {
+        self.value.str_at(&["metadata", "namespace"])
+    }
+
+    /// True once `metadata.deletionTimestamp` is set.
+    pub fn is_terminating(&self) -> bool {
+        self.value.at(&["metadata", "deletionTimestamp"]).is_some()
+    }
+
+    /// The serialised fields behind the type, with the closing brace; begins with a comma unless there are none.
+    pub(crate) fn tail(&self) -> &Bytes {
+        &self.tail
+    }
+
+    /// The same object as of another revision (selector transitions, deletions).
+    pub(crate) fn with_revision(&self, revision: u64) -> Object {
+        let mut value = self.value.clone();
+        value.set(&["metadata", "resourceVersion"], itoa(revision));
+        Object::new(value, revision)
+    }
+}
+
+/// Serialises what stands behind `apiVersion` and `kind`.
+pub(crate) fn tail_of(value: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    if let Some(map) = value.as_object() {
+        for (key, field) in map {
+            if matches!(key, "apiVersion" | "kind") {
+                continue;
+            }
+            out.push(b',');
+            json::write_string(key, &mut out);
+            out.push(b':');
+            json::write(field, &mut out);
+        }
+    }
+    out.push(b'}');
+    out
+}
