@@ -4,6 +4,7 @@
 //! socket here (outside the adapter `serve`), and equal calls give equal bytes. Modules, in reading order:
 
 pub mod json;
+pub mod yaml;
 
 pub mod ids;
 pub mod schema;
