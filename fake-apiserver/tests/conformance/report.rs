@@ -1,0 +1,160 @@
+//! What the conformance test prints: the table per folder, the differences, the verdict, the table for the documents.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use fake_apiserver::conform::play::Report;
+
+use crate::known::{Known, Place};
+
+const BEGIN: &str = "<!-- known differences: begin (written by the conformance test) -->";
+const END: &str = "<!-- known differences: end -->";
+
+/// Whether the run fits the list, and what does not, in words.
+pub(crate) struct Verdict {
+    pub(crate) holds: bool,
+    pub(crate) text: String,
+}
+
+/// Exchanges right and all, per folder.
+pub(crate) fn tally(reports: &[Report]) -> String {
+    let mut folders: BTreeMap<&str, [usize; 5]> = BTreeMap::new();
+    let mut all = [0; 5];
+    for report in reports {
+        let whole = usize::from(report.wrong.is_empty());
+        let counts = [report.right(), report.exchanges, report.wording(), whole, 1];
+        let folder = folders
+            .entry(report.case.split('/').next().unwrap_or_default())
+            .or_default();
+        for (i, count) in counts.into_iter().enumerate() {
+            folder[i] += count;
+            all[i] += count;
+        }
+    }
+    let mut out = String::new();
+    for (name, [right, of, wording, whole, cases]) in folders.into_iter().chain([("all", all)]) {
+        let percent = 100.0 * right as f64 / of.max(1) as f64;
+        let _ = writeln!(
+            out,
+            "{name:12} {right:6} of {of:6} exchanges {percent:6.1} %   {wording:5} more but for wording   {whole:4} of {cases:4} cases whole"
+        );
+    }
+    out
+}
+
+/// Every difference of every case that has one; cut unless `CONFORMANCE_SHOW=all`.
+pub(crate) fn differences(reports: &[Report]) -> String {
+    let uncut = std::env::var("CONFORMANCE_SHOW").is_ok_and(|v| v == "all");
+    let (steps_max, each_max) = if uncut {
+        (usize::MAX, usize::MAX)
+    } else {
+        (8, 6)
+    };
+    let mut out = String::new();
+    for report in reports.iter().filter(|r| !r.wrong.is_empty()) {
+        let _ = writeln!(out, "✗ {}", report.case);
+        for wrong in report.wrong.iter().take(steps_max) {
+            let step = wrong.step.map_or("end".to_string(), |s| s.to_string());
+            let _ = writeln!(out, "    step {step}: {}", wrong.what);
+            for difference in wrong.differences.iter().take(each_max) {
+                let _ = writeln!(out, "        {difference}");
+            }
+            if wrong.differences.len() > each_max {
+                let _ = writeln!(
+                    out,
+                    "        and {} more",
+                    wrong.differences.len() - each_max
+                );
+            }
+        }
+        if report.wrong.len() > steps_max {
+            let _ = writeln!(out, "    and {} more steps", report.wrong.len() - steps_max);
+        }
+    }
+    out
+}
+
+/// Compares what differs with what is known to differ.
+pub(crate) fn verdict(reports: &[Report], known: &Known) -> Verdict {
+    let mut fresh: Vec<String> = Vec::new();
+    let mut seen: Vec<Place> = Vec::new();
+    for report in reports {
+        for wrong in &report.wrong {
+            let place = (report.case.clone(), wrong.step);
+            if !known.places.contains_key(&place) {
+                let first = wrong
+                    .differences
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                fresh.push(format!(
+                    "{} step {:?} {}: {first}",
+                    report.case, wrong.step, wrong.what
+                ));
+            }
+            seen.push(place);
+        }
+    }
+    seen.sort();
+    let played: Vec<&str> = reports.iter().map(|r| r.case.as_str()).collect();
+    let gone = known
+        .places
+        .keys()
+        .filter(|place| played.contains(&place.0.as_str()) && seen.binary_search(place).is_err());
+    let gone: Vec<String> = gone
+        .map(|(case, step)| format!("{case} step {step:?}"))
+        .collect();
+    let mut text = String::new();
+    list(&mut text, "not in known-differences.txt", &fresh);
+    list(
+        &mut text,
+        "known differences that have come right (CONFORMANCE_KNOWN=write takes them off)",
+        &gone,
+    );
+    Verdict {
+        holds: fresh.is_empty() && gone.is_empty(),
+        text,
+    }
+}
+
+/// Puts the table of known differences between its marks in a document.
+pub(crate) fn write_table(docs: &Path, table: &str) -> std::io::Result<()> {
+    let text = std::fs::read_to_string(docs)
+        .unwrap_or_else(|_| format!("# Fidelity\n\n## Known differences\n\n{BEGIN}\n{END}\n"));
+    let text = match (text.find(BEGIN), text.find(END)) {
+        (Some(begin), Some(end)) => {
+            format!("{}\n{table}{}", &text[..begin + BEGIN.len()], &text[end..])
+        }
+        _ => format!(
+            "{}\n## Known differences\n\n{BEGIN}\n{table}{END}\n",
+            text.trim_end_matches('\n').to_string() + "\n"
+        ),
+    };
+    if let Some(folder) = docs.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(docs, text)
+}
+
+/// Whether the document shows the table as it is.
+pub(crate) fn check_table(docs: &Path, table: &str) -> Result<(), String> {
+    let text = std::fs::read_to_string(docs).unwrap_or_default();
+    match text.contains(&format!("{BEGIN}\n{table}{END}")) {
+        true => Ok(()),
+        false => Err("docs/fidelity.md does not show the known differences as they are (CONFORMANCE_KNOWN=write)\n".to_string()),
+    }
+}
+
+fn list(out: &mut String, title: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "{} {title}:", lines.len());
+    for line in lines.iter().take(40) {
+        let _ = writeln!(out, "    {}", line.chars().take(300).collect::<String>());
+    }
+    if lines.len() > 40 {
+        let _ = writeln!(out, "    and {} more", lines.len() - 40);
+    }
+}
