@@ -1,0 +1,793 @@
+//! Checks of containers: ports, environment, mounts, resources, probes, hooks, security contexts.
+//!
+//! Simplifications: windows options, AppArmor and container restart rules are not looked into.
+//! Source: `pkg/apis/core/validation` (validateContainers and below).
+
+use crate::json::Value;
+use crate::status::go_quote;
+
+use super::super::field::{At, Errors};
+use super::super::names::Names;
+use super::super::quantity::Quantity;
+use super::Pod;
+
+const SOURCES: &str = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
+const ONE_HANDLER: &str = "may not specify more than 1 handler type";
+const NOT_FOR_INIT: &str = "may not be set for init containers without restartPolicy=Always";
+const USER_MAX: i64 = i32::MAX as i64;
+
+/// `spec.containers`
+pub fn regular(errors: &mut Errors, at: &At, pod: &Pod) {
+    if at.list().is_empty() {
+        errors.required(at, "");
+        return;
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for container in at.items() {
+        common(errors, &container, pod);
+        let name = container.field("name");
+        if names.contains(&name.text()) {
+            errors.duplicate_as(&name, name.text());
+        } else {
+            names.push(name.text());
+        }
+        hooks_and_probes(errors, &container, pod);
+        let policy = container.field("restartPolicy");
+        if policy.is_set() {
+            errors.one_of(&policy, &["Always", "Never", "OnFailure"]);
+        }
+    }
+    host_ports(errors, at, at.list());
+}
+
+/// `spec.initContainers`
+pub fn init(errors: &mut Errors, at: &At, regular: &At, pod: &Pod) {
+    let mut names: Vec<&str> = regular.list().iter().map(|c| c.str_at(&["name"])).collect();
+    for container in at.items() {
+        common(errors, &container, pod);
+        let policy = container.field("restartPolicy");
+        if policy.is_set() {
+            errors.one_of(&policy, &["Always", "Never", "OnFailure"]);
+        }
+        let name = container.field("name");
+        if names.contains(&name.text()) {
+            errors.duplicate_as(&name, name.text());
+        } else if !name.text().is_empty() {
+            names.push(name.text());
+        }
+        host_ports(errors, at, std::slice::from_ref(container.value()));
+        if policy.text() == "Always" {
+            hooks_and_probes(errors, &container, pod);
+            continue;
+        }
+        for name in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            let field = container.field(name);
+            if field.is_set() {
+                errors.forbidden(&field, NOT_FOR_INIT);
+            }
+        }
+    }
+}
+
+/// `spec.ephemeralContainers`
+pub fn ephemeral(errors: &mut Errors, at: &At, regular: &At, init: &At, pod: &Pod) {
+    let others: Vec<&str> = regular.list().iter().chain(init.list()).map(|c| c.str_at(&["name"])).collect();
+    let mut names = others.clone();
+    for container in at.items() {
+        common(errors, &container, pod);
+        let name = container.field("name");
+        if names.contains(&name.text()) {
+            errors.duplicate_as(&name, name.text());
+        } else {
+            names.push(name.text());
+        }
+        let target = container.field("targetContainerName");
+        if !target.text().is_empty() && !others.contains(&target.text()) {
+            errors.not_found(&target);
+        }
+        for name in ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "startupProbe"] {
+            let field = container.field(name);
+            if field.is_set() && !(field.value().is_array() && field.list().is_empty()) {
+                errors.forbidden(&field, "cannot be set for an Ephemeral Container");
+            }
+        }
+        let resources = container.field("resources");
+        if resources.value().as_object().is_some_and(|map| !map.is_empty()) {
+            errors.forbidden(&resources, "cannot be set for an Ephemeral Container");
+        }
+        for mount in container.field("volumeMounts").items() {
+            if !mount.field("subPath").text().is_empty() {
+                errors.forbidden(&mount.field("subPath"), "cannot be set for an Ephemeral Container");
+            }
+        }
+    }
+}
+
+fn common(errors: &mut Errors, container: &At, pod: &Pod) {
+    let name = container.field("name");
+    if name.text().is_empty() {
+        errors.required(&name, "");
+    } else {
+        errors.name(&name, Names::Label);
+    }
+    if container.field("image").text().is_empty() {
+        errors.required(&container.field("image"), "");
+    }
+    errors.one_of_in_order(&container.field("terminationMessagePolicy"), &["File", "FallbackToLogsOnError"]);
+    ports(errors, &container.field("ports"));
+    environment(errors, &container.field("env"));
+    environment_from(errors, &container.field("envFrom"));
+    mounts(errors, container, pod);
+    devices(errors, container, pod);
+    errors.one_of(&container.field("imagePullPolicy"), &["Always", "IfNotPresent", "Never"]);
+    resources(errors, &container.field("resources"), pod, false);
+    resize_policy(errors, &container.field("resizePolicy"), pod);
+    security_context(errors, &container.field("securityContext"), pod);
+}
+
+fn ports(errors: &mut Errors, at: &At) {
+    let mut names: Vec<&str> = Vec::new();
+    for port in at.items() {
+        let name = port.field("name");
+        if !name.text().is_empty() {
+            if !Names::PortName.allows(name.text()) {
+                errors.name(&name, Names::PortName);
+            } else if names.contains(&name.text()) {
+                errors.duplicate(&name);
+            } else {
+                names.push(name.text());
+            }
+        }
+        let number = port.field("containerPort");
+        if number.int().unwrap_or(0) == 0 {
+            errors.required(&number, "");
+        } else {
+            errors.port(&number);
+        }
+        if port.field("hostPort").int().unwrap_or(0) != 0 {
+            errors.port(&port.field("hostPort"));
+        }
+        errors.one_of(&port.field("protocol"), &["TCP", "UDP", "SCTP"]);
+    }
+}
+
+fn host_ports(errors: &mut Errors, at: &At, containers: &[Value]) {
+    let mut taken: Vec<String> = Vec::new();
+    for (index, container) in containers.iter().enumerate() {
+        for (port_index, port) in container.array_at(&["ports"]).iter().enumerate() {
+            let host_port = port["hostPort"].as_i64().unwrap_or(0);
+            if host_port == 0 {
+                continue;
+            }
+            let key = format!("{}/{}/{host_port}", port.str_at(&["protocol"]), port.str_at(&["hostIP"]));
+            if taken.contains(&key) {
+                let container = at.index(index);
+                let ports = container.field("ports");
+                let port = ports.index(port_index);
+                errors.duplicate_as(&port.field("hostPort"), key);
+            } else {
+                taken.push(key);
+            }
+        }
+    }
+}
+
+fn environment(errors: &mut Errors, at: &At) {
+    for variable in at.items() {
+        let name = variable.field("name");
+        if name.text().is_empty() {
+            errors.required(&name, "");
+        } else {
+            errors.name(&name, Names::EnvName);
+        }
+        let from = variable.field("valueFrom");
+        if !from.is_set() {
+            continue;
+        }
+        let mut sources = 0;
+        let mut each = |name: &'static str, check: &mut dyn FnMut(&At)| {
+            let source = from.field(name);
+            if source.is_set() {
+                sources += 1;
+                check(&source);
+            }
+        };
+        each("fieldRef", &mut |source| field_selector(errors, source, ENV_FIELDS));
+        each("resourceFieldRef", &mut |source| resource_selector(errors, source, false));
+        each("configMapKeyRef", &mut |source| key_selector(errors, source));
+        each("secretKeyRef", &mut |source| key_selector(errors, source));
+        each("fileKeyRef", &mut |_| {});
+        if sources == 0 {
+            errors.invalid_as(&from, "", SOURCES);
+        } else if !variable.field("value").text().is_empty() {
+            errors.invalid_as(&from, "", "may not be specified when `value` is not empty");
+        } else if sources > 1 {
+            errors.invalid_as(&from, "", "may not have more than one field specified at a time");
+        }
+    }
+}
+
+const ENV_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// The fields a downward API volume may show.
+pub const VOLUME_FIELDS: &[&str] = &[
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+];
+
+// All fields of a Pod that the downward API knows at all.
+const KNOWN_FIELDS: &[&str] = &[
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.phase",
+    "status.podIP",
+    "status.podIPs",
+    "spec.host",
+];
+
+/// A `fieldRef`.
+pub fn field_selector(errors: &mut Errors, at: &At, supported: &[&str]) {
+    for name in ["apiVersion", "fieldPath"] {
+        if at.field(name).text().is_empty() {
+            errors.required(&at.field(name), "");
+            return;
+        }
+    }
+    let path_at = at.field("fieldPath");
+    let path = path_at.text();
+    if let Some((path, subscript)) = path.strip_suffix("']").and_then(|p| p.split_once("['")) {
+        match path {
+            "metadata.annotations" => errors.name_as(at, &subscript.to_ascii_lowercase(), Names::Qualified),
+            "metadata.labels" => errors.name_as(at, subscript, Names::Qualified),
+            _ => errors.invalid_as(at, path, "does not support subscript"),
+        }
+        return;
+    }
+    if !KNOWN_FIELDS.contains(&path) {
+        errors.invalid(&path_at, &format!("error converting fieldPath: field label not supported: {path}"));
+    } else {
+        errors.one_of(&path_at, supported);
+    }
+}
+
+/// A `resourceFieldRef`.
+pub fn resource_selector(errors: &mut Errors, at: &At, volume: bool) {
+    const SUPPORTED: &[&str] = &[
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
+    let resource = at.field("resource");
+    let text = resource.text();
+    if volume && at.field("containerName").text().is_empty() {
+        errors.required(&at.field("containerName"), "");
+    } else if text.is_empty() {
+        errors.required(&resource, "");
+    } else if !text.starts_with("limits.hugepages-") && !text.starts_with("requests.hugepages-") {
+        errors.one_of(&resource, SUPPORTED);
+    }
+    let divisor = at.field("divisor");
+    let allowed: &[&str] = match text {
+        "limits.cpu" | "requests.cpu" => &["0", "1m", "1"],
+        _ => &["0", "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"],
+    };
+    if !divisor.text().is_empty() && !allowed.contains(&divisor.text()) {
+        let detail = match text {
+            "limits.cpu" | "requests.cpu" => "only divisor's values 1m and 1 are supported with the cpu resource",
+            "limits.memory" | "requests.memory" => {
+                "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource"
+            }
+            _ => "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the local ephemeral storage resource",
+        };
+        errors.invalid_as(&at.field("divisor"), divisor.value(), detail);
+    }
+}
+
+fn key_selector(errors: &mut Errors, at: &At) {
+    if at.field("name").text().is_empty() {
+        errors.required(&at.field("name"), "");
+    }
+    let key = at.field("key");
+    if key.text().is_empty() {
+        errors.required(&key, "");
+    } else {
+        errors.name(&key, Names::ConfigKey);
+    }
+}
+
+fn environment_from(errors: &mut Errors, at: &At) {
+    for source in at.items() {
+        let prefix = source.field("prefix");
+        if !prefix.text().is_empty() {
+            errors.name(&prefix, Names::EnvName);
+        }
+        let mut sources = 0;
+        for name in ["configMapRef", "secretRef"] {
+            let reference = source.field(name);
+            if reference.is_set() {
+                sources += 1;
+                if reference.field("name").text().is_empty() {
+                    errors.required(&reference.field("name"), "");
+                }
+            }
+        }
+        match sources {
+            0 => errors.invalid_as(at, "", "must specify one of: `configMapRef` or `secretRef`"),
+            1 => {}
+            _ => errors.invalid_as(at, "", "may not have more than one field specified at a time"),
+        }
+    }
+}
+
+fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
+    let at = container.field("volumeMounts");
+    let mut paths: Vec<&str> = Vec::new();
+    for mount in at.items() {
+        let (name, path) = (mount.field("name"), mount.field("mountPath"));
+        if name.text().is_empty() {
+            errors.required(&name, "");
+        }
+        if !pod.volumes.contains(&name.text()) {
+            errors.push(crate::status::Cause::not_found(name.path(), &name.text().into()));
+        }
+        if path.text().is_empty() {
+            errors.required(&path, "");
+        }
+        if paths.contains(&path.text()) {
+            errors.invalid(&path, "must be unique");
+        }
+        paths.push(path.text());
+        for device in container.field("volumeDevices").items() {
+            if device.field("name").text() == name.text() {
+                errors.invalid(&name, "must not already exist in volumeDevices");
+            }
+            if device.field("devicePath").text() == path.text() {
+                errors.invalid(&path, "must not already exist as a path in volumeDevices");
+            }
+        }
+        let (sub_path, expression) = (mount.field("subPath"), mount.field("subPathExpr"));
+        if !sub_path.text().is_empty() {
+            descending_path(errors, &at.field_as("subPath", sub_path.value()));
+        }
+        if !expression.text().is_empty() {
+            if !sub_path.text().is_empty() {
+                errors.invalid(&expression, "subPathExpr and subPath are mutually exclusive");
+            }
+            descending_path(errors, &at.field_as("subPathExpr", expression.value()));
+        }
+        let propagation = mount.field("mountPropagation");
+        if propagation.is_set() {
+            let shown = at.field_as("mountPropagation", propagation.value());
+            errors.one_of(&shown, &["Bidirectional", "HostToContainer", "None"]);
+            let privileged = container.value().at(&["securityContext", "privileged"]).and_then(Value::as_bool);
+            if propagation.text() == "Bidirectional" && privileged != Some(true) {
+                errors.forbidden(&shown, "Bidirectional mount propagation is available only to privileged containers");
+            }
+        }
+        let recursive = mount.field("recursiveReadOnly");
+        if recursive.is_set() {
+            let shown = at.field_as("recursiveReadOnly", recursive.value());
+            match recursive.text() {
+                "Disabled" => {}
+                "Enabled" | "IfPossible" => {
+                    if !mount.field("readOnly").flag() {
+                        errors.forbidden(&shown, "may only be specified when readOnly is true");
+                    }
+                    if !["", "None"].contains(&propagation.text()) {
+                        errors.forbidden(&shown, "may only be specified when mountPropagation is None or not specified");
+                    }
+                }
+                _ => errors.unsupported(&shown, &["Disabled", "Enabled", "IfPossible"]),
+            }
+        }
+    }
+}
+
+fn devices(errors: &mut Errors, container: &At, pod: &Pod) {
+    let at = container.field("volumeDevices");
+    let (mut names, mut paths): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for device in at.items() {
+        let (name, path) = (device.field("name"), device.field("devicePath"));
+        if name.text().is_empty() {
+            errors.required(&name, "");
+        }
+        if names.contains(&name.text()) {
+            errors.invalid(&name, "must be unique");
+        }
+        if !name.text().is_empty() && !pod.volumes.contains(&name.text()) {
+            errors.not_found(&name);
+        }
+        if path.text().is_empty() {
+            errors.required(&path, "");
+        }
+        if paths.contains(&path.text()) {
+            errors.invalid(&path, "must be unique");
+        }
+        descending_no_backsteps(errors, &path);
+        names.push(name.text());
+        paths.push(path.text());
+    }
+}
+
+/// A path below something: neither absolute nor with `..`.
+pub fn descending_path(errors: &mut Errors, at: &At) {
+    if at.text().starts_with('/') {
+        errors.invalid(at, "must be a relative path");
+    }
+    descending_no_backsteps(errors, at);
+}
+
+/// A path without `..`.
+pub fn descending_no_backsteps(errors: &mut Errors, at: &At) {
+    if at.text().split('/').any(|part| part == "..") {
+        errors.invalid(at, "must not contain '..'");
+    }
+}
+
+const STANDARD_RESOURCES: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "storage",
+    "requests.storage",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+/// A name of a resource of any kind.
+pub fn resource_name(errors: &mut Errors, at: &At, name: &str) -> bool {
+    if !Names::Qualified.allows(name) {
+        errors.name_as(at, name, Names::Qualified);
+        return false;
+    }
+    let standard = STANDARD_RESOURCES.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-");
+    if !name.contains('/') && !standard {
+        errors.invalid_as(at, name, "must be a standard resource type or fully qualified");
+        return false;
+    }
+    true
+}
+
+fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
+}
+
+/// Requests and limits of a container, or (`pod_level`) of the whole Pod.
+pub fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
+    let (limits, requests) = (at.field("limits"), at.field("requests"));
+    let check_name = |errors: &mut Errors, at: &At, name: &str| {
+        let known = resource_name(errors, at, name);
+        if pod_level {
+            if known && !(["cpu", "memory"].contains(&name) || name.starts_with("hugepages-")) {
+                errors.push(crate::status::Cause::not_supported(at.path(), &name.into(), &["cpu", "hugepages-", "memory"]));
+            }
+        } else if !name.contains('/') {
+            if !(["cpu", "memory", "ephemeral-storage"].contains(&name) || name.starts_with("hugepages-")) {
+                errors.invalid_as(at, name, "must be a standard resource for containers");
+            }
+        } else if !name.contains("kubernetes.io/") && !is_extended(name) {
+            errors.invalid_as(at, name, "doesn't follow extended resource name standard");
+        }
+    };
+    let (mut compute, mut huge) = (false, false);
+    let mut each = |errors: &mut Errors, at: &At, name: &str| {
+        check_name(errors, at, name);
+        resource_value(errors, at, name);
+        if name.starts_with("hugepages-") {
+            huge = true;
+            let size = Quantity::parse(&name["hugepages-".len()..]).ok().and_then(|q| q.whole());
+            let amount = Quantity::parse(at.text()).ok().and_then(|q| q.whole());
+            if let (Some(size), Some(amount)) = (size, amount)
+                && size > 0
+                && amount % size != 0
+            {
+                errors.invalid(at, &format!("{} is not positive integer multiple of {name}", at.text()));
+            }
+        }
+        compute |= name == "cpu" || name == "memory";
+    };
+    for (name, limit) in limits.entries() {
+        each(errors, &limit, name);
+    }
+    for (name, request) in requests.entries() {
+        each(errors, &request, name);
+        let overcommit = !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"));
+        let parse = |at: &At| Quantity::parse(at.text()).unwrap_or_else(|_| Quantity::zero());
+        let limit = limits.key(name);
+        if limit.is_set() {
+            let (asked, most) = (parse(&request), parse(&limit));
+            if asked != most && !overcommit {
+                let detail = format!("must be equal to {name} limit of {}", limit.text());
+                errors.invalid_as(&requests, request.value(), &detail);
+            } else if asked > most {
+                let detail = format!("must be less than or equal to {name} limit of {}", limit.text());
+                errors.invalid_as(&requests, request.value(), &detail);
+            }
+        } else if !overcommit {
+            errors.required(&limits, "Limit must be set for non overcommitable resources");
+        }
+    }
+    if huge && !compute {
+        errors.forbidden(at, "HugePages require cpu or memory");
+    }
+    claims(errors, &at.field("claims"), pod);
+}
+
+fn claims(errors: &mut Errors, at: &At, pod: &Pod) {
+    let mut names: Vec<String> = Vec::new();
+    for claim in at.items() {
+        let name = claim.field("name");
+        if name.text().is_empty() {
+            errors.required(&claim, "");
+            continue;
+        }
+        let request = claim.field("request");
+        let key = if request.text().is_empty() {
+            name.text().to_owned()
+        } else {
+            errors.name(&request, Names::Label);
+            format!("{}/{}", name.text(), request.text())
+        };
+        if names.contains(&key) || names.iter().any(|n| n == name.text()) {
+            errors.duplicate_as(&claim, key.clone());
+        }
+        names.push(key);
+        if !pod.claims.contains(&name.text()) {
+            let why = if pod.claims.is_empty() {
+                " which is empty".to_owned()
+            } else {
+                let mut known = pod.claims.clone();
+                known.sort_unstable();
+                format!(": {}", known.join(", "))
+            };
+            let message = format!("Not found: {}: must be one of the names in pod.spec.resourceClaims{why}", go_quote(name.text()));
+            errors.push(crate::status::Cause::new("FieldValueNotFound", claim.path(), message));
+        }
+    }
+}
+
+/// An amount of a resource: not negative, whole unless it is a compute resource.
+pub fn resource_value(errors: &mut Errors, at: &At, name: &str) {
+    let Ok(amount) = Quantity::parse(at.text()) else { return };
+    if amount.is_negative() {
+        errors.invalid(at, "must be greater than or equal to 0");
+    }
+    let counted = is_extended(name)
+        || ["pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims",
+            "services.nodeports", "services.loadbalancers"].contains(&name);
+    if counted && Quantity::parse(at.text()).is_ok_and(|q| q.whole().is_none()) {
+        errors.invalid(at, "must be an integer");
+    }
+}
+
+fn resize_policy(errors: &mut Errors, at: &At, pod: &Pod) {
+    let mut seen: Vec<&str> = Vec::new();
+    for policy in at.items() {
+        let (resource, restart) = (policy.field("resourceName"), policy.field("restartPolicy"));
+        if seen.contains(&resource.text()) {
+            errors.duplicate_as(&policy, resource.text());
+        }
+        seen.push(resource.text());
+        for (field, known) in [(&resource, ["cpu", "memory"]), (&restart, ["NotRequired", "RestartContainer"])] {
+            if field.text().is_empty() {
+                errors.required(at, "");
+            } else {
+                errors.one_of(&At::named(&at.path(), field.value()), &known);
+            }
+        }
+        if pod.restart_policy == "Never" && restart.text() != "NotRequired" {
+            errors.invalid_as(at, restart.text(), "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
+        }
+    }
+}
+
+fn hooks_and_probes(errors: &mut Errors, container: &At, pod: &Pod) {
+    let lifecycle = container.field("lifecycle");
+    for hook in ["postStart", "preStop"] {
+        if lifecycle.field(hook).is_set() {
+            handler(errors, &lifecycle.field(hook), pod);
+        }
+    }
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let probe = container.field(name);
+        if !probe.is_set() {
+            continue;
+        }
+        handler(errors, &probe, pod);
+        for number in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+            errors.non_negative(&probe.field(number));
+        }
+        let grace = probe.field("terminationGracePeriodSeconds");
+        if grace.int().is_some_and(|seconds| seconds <= 0) {
+            errors.invalid(&grace, "must be greater than 0");
+        }
+        if name == "readinessProbe" {
+            if grace.is_set() {
+                errors.invalid(&grace, "must not be set for readinessProbes");
+            }
+        } else if probe.field("successThreshold").int() != Some(1) {
+            errors.invalid(&probe.field("successThreshold"), "must be 1");
+        }
+    }
+}
+
+fn handler(errors: &mut Errors, at: &At, pod: &Pod) {
+    let mut count = 0;
+    for name in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
+        let action = at.field(name);
+        if !action.is_set() {
+            continue;
+        }
+        count += 1;
+        if count > 1 {
+            errors.forbidden(&action, ONE_HANDLER);
+            continue;
+        }
+        match name {
+            "exec" => {
+                if action.field("command").list().is_empty() {
+                    errors.required(&action.field("command"), "");
+                }
+            }
+            "httpGet" => {
+                if action.field("path").text().is_empty() {
+                    errors.required(&action.field("path"), "");
+                }
+                port_or_name(errors, &action.field("port"));
+                errors.one_of(&action.field("scheme"), &["HTTP", "HTTPS"]);
+                for header in action.field("httpHeaders").items() {
+                    errors.name_as(&action.field("httpHeaders"), header.field("name").text(), Names::HeaderName);
+                }
+            }
+            "sleep" => {
+                let seconds = action.field("seconds").int().unwrap_or(0);
+                if let Some(grace) = pod.grace_seconds
+                    && (seconds < 0 || seconds > grace)
+                {
+                    errors.invalid_as(
+                        &action,
+                        seconds,
+                        &format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})"),
+                    );
+                }
+            }
+            _ => port_or_name(errors, &action.field("port")),
+        }
+    }
+    if count == 0 {
+        errors.required(at, "must specify a handler type");
+    }
+}
+
+/// A port by number or by name.
+pub fn port_or_name(errors: &mut Errors, at: &At) {
+    if at.value().is_string() {
+        errors.name(at, Names::PortName);
+    } else {
+        errors.port(at);
+    }
+}
+
+fn security_context(errors: &mut Errors, at: &At, pod: &Pod) {
+    if !at.is_set() {
+        return;
+    }
+    for name in ["runAsUser", "runAsGroup"] {
+        if at.field(name).is_set() {
+            errors.in_range(&at.field(name), 0, USER_MAX);
+        }
+    }
+    let proc_mount = at.field("procMount");
+    if proc_mount.is_set() {
+        errors.one_of(&proc_mount, &["Default", "Unmasked"]);
+        if pod.host_users && proc_mount.text() == "Unmasked" {
+            errors.invalid(&proc_mount, "`hostUsers` must be false to use `Unmasked`");
+        }
+    }
+    seccomp_profile(errors, &at.field("seccompProfile"));
+    if at.field("allowPrivilegeEscalation").value().as_bool() == Some(false) {
+        if at.field("privileged").flag() {
+            errors.invalid_raw(at, &internal_security_context(at.value()), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+        }
+        let add = at.value().array_at(&["capabilities", "add"]);
+        for _ in add.iter().filter(|capability| *capability == "CAP_SYS_ADMIN") {
+            errors.invalid_raw(
+                at,
+                &internal_security_context(at.value()),
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            );
+        }
+    }
+}
+
+/// A seccomp profile of a container or Pod.
+pub fn seccomp_profile(errors: &mut Errors, at: &At) {
+    if !at.is_set() {
+        return;
+    }
+    let (kind, local) = (at.field("type"), at.field("localhostProfile"));
+    if kind.text().is_empty() {
+        errors.required(&kind, "type is required when seccompProfile is set");
+    } else {
+        errors.one_of(&kind, &["Localhost", "RuntimeDefault", "Unconfined"]);
+    }
+    match (kind.text(), local.is_set()) {
+        ("Localhost", false) => errors.required(&local, "must be set when seccomp type is Localhost"),
+        ("Localhost", true) => descending_path(errors, &local),
+        (_, true) => errors.invalid(&local, "can only be set when seccomp type is Localhost"),
+        _ => {}
+    }
+}
+
+// The security context as Go prints its internal type: all fields, in declaration order.
+fn internal_security_context(context: &Value) -> String {
+    let show = |value: &Value, fields: &[(&str, &str)]| {
+        let parts: Vec<String> = fields.iter().map(|(go, json)| format!("\"{go}\":{}", value[*json])).collect();
+        format!("{{{}}}", parts.join(","))
+    };
+    let capabilities = match &context["capabilities"] {
+        Value::Null => "null".to_owned(),
+        value => show(value, &[("Add", "add"), ("Drop", "drop")]),
+    };
+    let seccomp = match &context["seccompProfile"] {
+        Value::Null => "null".to_owned(),
+        value => show(value, &[("Type", "type"), ("LocalhostProfile", "localhostProfile")]),
+    };
+    let middle = show(
+        context,
+        &[
+            ("Privileged", "privileged"),
+            ("SELinuxOptions", "seLinuxOptions"),
+            ("WindowsOptions", "windowsOptions"),
+            ("RunAsUser", "runAsUser"),
+            ("RunAsGroup", "runAsGroup"),
+            ("RunAsNonRoot", "runAsNonRoot"),
+            ("ReadOnlyRootFilesystem", "readOnlyRootFilesystem"),
+            ("AllowPrivilegeEscalation", "allowPrivilegeEscalation"),
+            ("ProcMount", "procMount"),
+        ],
+    );
+    format!(
+        "{{\"Capabilities\":{capabilities},{},\"SeccompProfile\":{seccomp},\"AppArmorProfile\":{}}}",
+        &middle[1..middle.len() - 1],
+        context["appArmorProfile"]
+    )
+}
