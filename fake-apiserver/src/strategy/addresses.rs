@@ -20,7 +20,11 @@ pub fn parse(text: &str) -> Option<IpAddr> {
     let mut parts = [0_u8; 4];
     let mut count = 0;
     for part in text.split('.') {
-        if count == 4 || part.is_empty() || part.len() > 10 || !part.bytes().all(|b| b.is_ascii_digit()) {
+        if count == 4
+            || part.is_empty()
+            || part.len() > 10
+            || !part.bytes().all(|b| b.is_ascii_digit())
+        {
             return None;
         }
         parts[count] = part.parse().ok()?;
@@ -62,8 +66,14 @@ pub fn strictly_contains(outer: (IpAddr, u8), inner: (IpAddr, u8)) -> bool {
         IpAddr::V4(v4) => u128::from(u32::from(v4)) << 96,
         IpAddr::V6(v6) => u128::from(v6),
     };
-    let mask = if outer.1 == 0 { 0 } else { u128::MAX << (128 - u32::from(outer.1)) };
-    outer.0.is_ipv4() == inner.0.is_ipv4() && outer.1 < inner.1 && bits(outer.0) & mask == bits(inner.0) & mask
+    let mask = if outer.1 == 0 {
+        0
+    } else {
+        u128::MAX << (128 - u32::from(outer.1))
+    };
+    outer.0.is_ipv4() == inner.0.is_ipv4()
+        && outer.1 < inner.1
+        && bits(outer.0) & mask == bits(inner.0) & mask
 }
 
 /// An address that can be reached from elsewhere: not unspecified, loopback, link-local or multicast.
@@ -84,13 +94,22 @@ pub fn endpoint(errors: &mut Errors, at: &At) {
         errors.invalid(at, &format!("may not be unspecified ({})", at.text()));
     }
     if address.is_loopback() {
-        errors.invalid(at, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+        errors.invalid(
+            at,
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+        );
     }
     if link_local {
-        errors.invalid(at, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+        errors.invalid(
+            at,
+            "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+        );
     }
     if link_local_multicast {
-        errors.invalid(at, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+        errors.invalid(
+            at,
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",
+        );
     }
 }
 
@@ -104,7 +123,10 @@ mod tests {
         assert!(parse("10.1.1").is_none());
         assert!(parse("fd00::1").is_some());
         assert!(parse_block("10.0.0.0/33").is_none());
-        let (outer, inner) = (parse_block("10.0.0.0/8").unwrap(), parse_block("10.1.0.0/16").unwrap());
+        let (outer, inner) = (
+            parse_block("10.0.0.0/8").unwrap(),
+            parse_block("10.1.0.0/16").unwrap(),
+        );
         assert!(strictly_contains(outer, inner) && !strictly_contains(inner, outer));
     }
 }

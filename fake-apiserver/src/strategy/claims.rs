@@ -11,11 +11,16 @@ use crate::status::{Cause, Status};
 
 use super::field::{At, Errors, semantically_equal};
 use super::names::Names;
-use super::pods::{absent, fill, node_selector, resource_value};
+use super::pods::{absent, fill, node_selector};
 use super::quantity::Quantity;
 use super::{Cx, Strategy, diff, keep_status_or_rest, metadata};
 
-const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+const MODES: &[&str] = &[
+    "ReadOnlyMany",
+    "ReadWriteMany",
+    "ReadWriteOnce",
+    "ReadWriteOncePod",
+];
 const FIXED: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n";
 
 /// PersistentVolumeClaims.
@@ -64,7 +69,12 @@ impl Strategy for Claims {
         }
         super::validate_metadata(&mut errors, cx, new);
         spec(&mut errors, &root.field("spec"));
-        update(&mut errors, &root.field("spec"), old, new.str_at(&["status", "phase"]) == "Bound");
+        update(
+            &mut errors,
+            &root.field("spec"),
+            old,
+            new.str_at(&["status", "phase"]) == "Bound",
+        );
         errors.causes
     }
 
@@ -111,7 +121,9 @@ pub fn spec(errors: &mut Errors, at: &At) {
     let shown = resources.key("storage");
     if !amount.is_set() {
         errors.required(&shown, "");
-    } else if Quantity::parse(amount.text()).is_ok_and(|amount| amount.is_zero() || amount.is_negative()) {
+    } else if Quantity::parse(amount.text())
+        .is_ok_and(|amount| amount.is_zero() || amount.is_negative())
+    {
         errors.invalid_as(&shown, amount.value(), "must be greater than zero");
     }
     class_name(errors, &at.field("storageClassName"));
@@ -124,10 +136,16 @@ pub fn spec(errors: &mut Errors, at: &At) {
     let (source, reference) = (at.field("dataSource"), at.field("dataSourceRef"));
     let elsewhere = !reference.field("namespace").text().is_empty();
     if source.is_set() && reference.is_set() {
-        let differ = ["apiGroup", "kind", "name"].iter().any(|key| source.value()[*key] != reference.value()[*key]);
+        let differ = ["apiGroup", "kind", "name"]
+            .iter()
+            .any(|key| source.value()[*key] != reference.value()[*key]);
         let path = source.path();
         if elsewhere {
-            errors.invalid_as(at, path, "may not be specified when dataSourceRef.namespace is specified");
+            errors.invalid_as(
+                at,
+                path,
+                "may not be specified when dataSourceRef.namespace is specified",
+            );
         } else if differ {
             errors.invalid_as(at, path, "must match dataSourceRef");
         }
@@ -147,7 +165,10 @@ fn access_modes(errors: &mut Errors, modes: &At) {
         }
     }
     if one_pod && others {
-        errors.forbidden(modes, "may not use ReadWriteOncePod with other access modes");
+        errors.forbidden(
+            modes,
+            "may not use ReadWriteOncePod with other access modes",
+        );
     }
 }
 
@@ -173,7 +194,11 @@ fn data_source(errors: &mut Errors, at: &At) {
     let kind = at.field("kind").text();
     if group.text().is_empty() {
         if kind != "PersistentVolumeClaim" {
-            errors.invalid_as(at, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+            errors.invalid_as(
+                at,
+                kind,
+                "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+            );
         }
     } else {
         errors.name(&group, Names::Subdomain);
@@ -190,26 +215,43 @@ fn update(errors: &mut Errors, spec: &At, old: &Value, bound: bool) {
     }
     if bound {
         if new["resources"]["requests"].is_object() {
-            new.set(&["resources", "requests", "storage"], &old["spec"]["resources"]["requests"]["storage"]);
+            new.set(
+                &["resources", "requests", "storage"],
+                &old["spec"]["resources"]["requests"]["storage"],
+            );
         }
         super::restore(&mut new, &old["spec"], "volumeAttributesClassName");
     }
     if !semantically_equal(&new, &stored) {
         errors.forbidden(spec, &format!("{FIXED}{}", diff::unified(&stored, &new)));
     }
-    let size = |object: &Value, path: &[&str]| Quantity::parse(object.str_at(path)).unwrap_or_else(|_| Quantity::zero());
+    let size = |object: &Value, path: &[&str]| {
+        Quantity::parse(object.str_at(path)).unwrap_or_else(|_| Quantity::zero())
+    };
     let now = size(spec.value(), &["resources", "requests", "storage"]);
     let before = size(old, &["spec", "resources", "requests", "storage"]);
     if now < before && now <= size(old, &["status", "capacity", "storage"]) {
         let resources = spec.field("resources");
         let requests = resources.field("requests");
-        errors.forbidden(&requests.field("storage"), "field can not be less than status.capacity");
+        errors.forbidden(
+            &requests.field("storage"),
+            "field can not be less than status.capacity",
+        );
     }
     let mode = spec.field("volumeMode");
-    errors.immutable(&At::named("volumeMode", mode.value()), &old["spec"]["volumeMode"]);
+    errors.immutable(
+        &At::named("volumeMode", mode.value()),
+        &old["spec"]["volumeMode"],
+    );
     let class = spec.field("volumeAttributesClassName");
-    if class.value() != &old["spec"]["volumeAttributesClassName"] && !old["status"]["currentVolumeAttributesClassName"].is_null() {
-        let what = if class.is_set() { "empty string" } else { "nil" };
+    if class.value() != &old["spec"]["volumeAttributesClassName"]
+        && !old["status"]["currentVolumeAttributesClassName"].is_null()
+    {
+        let what = if class.is_set() {
+            "empty string"
+        } else {
+            "nil"
+        };
         if class.text().is_empty() {
             errors.forbidden(
                 &class,
@@ -242,7 +284,13 @@ impl Strategy for Volumes {
         let spec = map.object("spec");
         fill(spec, "persistentVolumeReclaimPolicy", "Retain");
         default_spec(spec);
-        for (source, key, default) in [("hostPath", "type", ""), ("iscsi", "iscsiInterface", "default"), ("rbd", "pool", "rbd"), ("rbd", "user", "admin"), ("rbd", "keyring", "/etc/ceph/keyring")] {
+        for (source, key, default) in [
+            ("hostPath", "type", ""),
+            ("iscsi", "iscsiInterface", "default"),
+            ("rbd", "pool", "rbd"),
+            ("rbd", "user", "admin"),
+            ("rbd", "keyring", "/etc/ceph/keyring"),
+        ] {
             if let Some(source) = spec.get_mut(source).and_then(Value::as_object_mut) {
                 absent(source, key, || default.into());
             }
@@ -250,7 +298,10 @@ impl Strategy for Volumes {
     }
 
     fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], json!({"phase": "Pending", "lastPhaseTransitionTime": (cx.now.rfc3339())}));
+        object.set(
+            &["status"],
+            json!({"phase": "Pending", "lastPhaseTransitionTime": (cx.now.rfc3339())}),
+        );
         Ok(())
     }
 
@@ -258,7 +309,8 @@ impl Strategy for Volumes {
         keep_status_or_rest(cx, new, old);
         let (now, before) = (&new["status"], &old["status"]);
         if cx.subresource == "status" && now["phase"] != before["phase"] {
-            let given = now["lastPhaseTransitionTime"].is_null() || now["lastPhaseTransitionTime"] == before["lastPhaseTransitionTime"];
+            let given = now["lastPhaseTransitionTime"].is_null()
+                || now["lastPhaseTransitionTime"] == before["lastPhaseTransitionTime"];
             if given {
                 new.set(&["status", "lastPhaseTransitionTime"], cx.now.rfc3339());
             }
@@ -291,10 +343,16 @@ impl Strategy for Volumes {
             now.remove(&["csi", "controllerExpandSecretRef"]);
         }
         if !semantically_equal(&now, &before) {
-            let text = format!("spec.persistentvolumesource is immutable after creation\n{}", diff::unified(&before, &now));
+            let text = format!(
+                "spec.persistentvolumesource is immutable after creation\n{}",
+                diff::unified(&before, &now)
+            );
             errors.forbidden(&spec.field("persistentvolumesource"), &text);
         }
-        errors.immutable(&At::named("volumeMode", spec.field("volumeMode").value()), &old["spec"]["volumeMode"]);
+        errors.immutable(
+            &At::named("volumeMode", spec.field("volumeMode").value()),
+            &old["spec"]["volumeMode"],
+        );
         let affinity = &old["spec"]["nodeAffinity"];
         if !affinity.is_null() && !semantically_equal(&new["spec"]["nodeAffinity"], affinity) {
             errors.invalid(
@@ -318,17 +376,22 @@ fn volume(errors: &mut Errors, spec: &At) {
         errors.required(&capacity, "");
     }
     if entries != 1 || !capacity.key("storage").is_set() {
-        let shown = if entries == 0 { Value::Null } else { capacity.value().clone() };
+        let shown = if entries == 0 {
+            Value::Null
+        } else {
+            capacity.value().clone()
+        };
         errors.push(Cause::not_supported(capacity.path(), &shown, &["storage"]));
     }
-    for (name, amount) in capacity.entries() {
+    for (_, amount) in capacity.entries() {
         if Quantity::parse(amount.text()).is_ok_and(|amount| amount.is_negative()) {
             errors.invalid(&amount, "must be a valid resource quantity");
         }
-        if Quantity::parse(amount.text()).is_ok_and(|amount| amount.is_zero() || amount.is_negative()) {
+        if Quantity::parse(amount.text())
+            .is_ok_and(|amount| amount.is_zero() || amount.is_negative())
+        {
             errors.invalid(&amount, "must be greater than zero");
         }
-        let _ = name;
     }
     let policy = spec.field("persistentVolumeReclaimPolicy");
     if !policy.text().is_empty() {
@@ -339,7 +402,10 @@ fn volume(errors: &mut Errors, spec: &At) {
         if affinity.field("required").is_set() {
             node_selector(errors, &affinity.field("required"));
         } else {
-            errors.required(&affinity.field("required"), "must specify required node constraints");
+            errors.required(
+                &affinity.field("required"),
+                "must specify required node constraints",
+            );
         }
     }
     let mut count = 0;
@@ -372,7 +438,10 @@ fn volume(errors: &mut Errors, spec: &At) {
             errors.name(&class, Names::Subdomain);
         }
         if !spec.field("csi").is_set() {
-            errors.required(&spec.field("csi"), "has to be specified when using volumeAttributesClassName");
+            errors.required(
+                &spec.field("csi"),
+                "has to be specified when using volumeAttributesClassName",
+            );
         }
     }
 }
@@ -391,7 +460,10 @@ fn volume_source(errors: &mut Errors, name: &str, source: &At) {
             errors.required(&at, "");
         }
     }
-    if name == "nfs" && !source.field("path").text().is_empty() && !source.field("path").text().starts_with('/') {
+    if name == "nfs"
+        && !source.field("path").text().is_empty()
+        && !source.field("path").text().starts_with('/')
+    {
         errors.invalid(&source.field("path"), "must be an absolute path");
     }
     if name == "csi" && !source.field("driver").text().is_empty() {
@@ -399,7 +471,10 @@ fn volume_source(errors: &mut Errors, name: &str, source: &At) {
         if driver.text().len() > 63 {
             errors.too_long(&driver, 63);
         }
-        errors.name_as(&driver, &driver.text().to_ascii_lowercase(), Names::Subdomain);
+        errors.name_as(
+            &driver,
+            &driver.text().to_ascii_lowercase(),
+            Names::Subdomain,
+        );
     }
-    let _ = resource_value;
 }

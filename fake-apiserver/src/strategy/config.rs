@@ -130,12 +130,18 @@ fn tls_warning(cx: &mut Cx<'_>, secret: &Value) {
     if secret.str_at(&["type"]) != "kubernetes.io/tls" {
         return;
     }
-    let decode = |key: &str| STANDARD.decode(secret.str_at(&["data", key])).unwrap_or_default();
+    let decode = |key: &str| {
+        STANDARD
+            .decode(secret.str_at(&["data", key]))
+            .unwrap_or_default()
+    };
     let has_block = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("-----BEGIN ");
     if !has_block(&decode("tls.crt")) {
-        cx.warnings.push("tls: failed to find any PEM data in certificate input".to_owned());
+        cx.warnings
+            .push("tls: failed to find any PEM data in certificate input".to_owned());
     } else if !has_block(&decode("tls.key")) {
-        cx.warnings.push("tls: failed to find any PEM data in key input".to_owned());
+        cx.warnings
+            .push("tls: failed to find any PEM data in key input".to_owned());
     }
 }
 
@@ -158,7 +164,10 @@ fn secret(errors: &mut Errors, root: &At) {
         let bytes = STANDARD.decode(data.key(key).text()).unwrap_or_default();
         let problem = match parse(&bytes) {
             Ok(value) if value.is_object() || value.is_null() => return,
-            Ok(value) => format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", value.type_name()),
+            Ok(value) => format!(
+                "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                value.type_name()
+            ),
             Err(error) => error.to_string(),
         };
         errors.invalid_as(&data.key(key), "<secret contents redacted>", &problem);

@@ -7,7 +7,9 @@ use crate::status::go_quote;
 
 static ZONES: &str = include_str!("zones.txt");
 
-const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: &[&str] = &[
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// A schedule. `zone_inside` = the stored one already had its zone inside.
@@ -17,9 +19,15 @@ pub fn schedule(errors: &mut Errors, at: &At, zone_inside: bool, zone_given: boo
     }
     let inside = at.text().contains("TZ");
     if zone_inside && inside && zone_given {
-        errors.invalid(at, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
+        errors.invalid(
+            at,
+            "cannot use both timeZone field and TZ or CRON_TZ in schedule",
+        );
     } else if !zone_inside && inside {
-        errors.invalid(at, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+        errors.invalid(
+            at,
+            "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        );
     }
 }
 
@@ -34,7 +42,10 @@ pub fn zone(errors: &mut Errors, at: &At) {
         return;
     }
     if name.eq_ignore_ascii_case("local") {
-        errors.invalid(at, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+        errors.invalid(
+            at,
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        );
         if name == "Local" {
             return;
         }
@@ -56,13 +67,17 @@ fn parse(text: &str) -> Result<(), String> {
             return Err("panic: runtime error: slice bounds out of range [:-1]".to_owned());
         };
         if !is_zone(name) && name != "Local" {
-            return Err(format!("provided bad location {name}: unknown time zone {name}"));
+            return Err(format!(
+                "provided bad location {name}: unknown time zone {name}"
+            ));
         }
         rest = schedule.trim();
     }
     if let Some(descriptor) = rest.strip_prefix('@') {
         return match descriptor {
-            "yearly" | "annually" | "monthly" | "weekly" | "daily" | "midnight" | "hourly" => Ok(()),
+            "yearly" | "annually" | "monthly" | "weekly" | "daily" | "midnight" | "hourly" => {
+                Ok(())
+            }
             _ => match descriptor.strip_prefix("every ") {
                 Some(duration) if is_duration(duration) => Ok(()),
                 Some(duration) => Err(format!(
@@ -75,9 +90,19 @@ fn parse(text: &str) -> Result<(), String> {
     }
     let fields: Vec<&str> = rest.split_whitespace().collect();
     if fields.len() != 5 {
-        return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
+        return Err(format!(
+            "expected exactly 5 fields, found {}: [{}]",
+            fields.len(),
+            fields.join(" ")
+        ));
     }
-    let bounds: [(u64, u64, &[&str], u64); 5] = [(0, 59, &[], 0), (0, 23, &[], 0), (1, 31, &[], 0), (1, 12, MONTHS, 1), (0, 6, DAYS, 0)];
+    let bounds: [(u64, u64, &[&str], u64); 5] = [
+        (0, 59, &[], 0),
+        (0, 23, &[], 0),
+        (1, 31, &[], 0),
+        (1, 12, MONTHS, 1),
+        (0, 6, DAYS, 0),
+    ];
     for (field, bounds) in fields.iter().zip(bounds) {
         for range in field.split(',').filter(|range| !range.is_empty()) {
             check_range(range, bounds)?;
@@ -86,9 +111,15 @@ fn parse(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_range(text: &str, (min, max, names, first): (u64, u64, &[&str], u64)) -> Result<(), String> {
+fn check_range(
+    text: &str,
+    (min, max, names, first): (u64, u64, &[&str], u64),
+) -> Result<(), String> {
     let number = |part: &str| -> Result<u64, String> {
-        if let Some(at) = names.iter().position(|name| name.eq_ignore_ascii_case(part)) {
+        if let Some(at) = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(part))
+        {
             return Ok(at as u64 + first);
         }
         to_number(part)
@@ -117,13 +148,19 @@ fn check_range(text: &str, (min, max, names, first): (u64, u64, &[&str], u64)) -
         _ => return Err(format!("too many slashes: {text}")),
     };
     if start < min {
-        return Err(format!("beginning of range ({start}) below minimum ({min}): {text}"));
+        return Err(format!(
+            "beginning of range ({start}) below minimum ({min}): {text}"
+        ));
     }
     if end > max {
-        return Err(format!("end of range ({end}) above maximum ({max}): {text}"));
+        return Err(format!(
+            "end of range ({end}) above maximum ({max}): {text}"
+        ));
     }
     if start > end {
-        return Err(format!("beginning of range ({start}) beyond end of range ({end}): {text}"));
+        return Err(format!(
+            "beginning of range ({start}) beyond end of range ({end}): {text}"
+        ));
     }
     if step == 0 {
         return Err(format!("step of range should be a positive number: {text}"));
@@ -132,9 +169,12 @@ fn check_range(text: &str, (min, max, names, first): (u64, u64, &[&str], u64)) -
 }
 
 fn to_number(text: &str) -> Result<u64, String> {
-    let number: i64 = text
-        .parse()
-        .map_err(|_| format!("failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax", go_quote(text)))?;
+    let number: i64 = text.parse().map_err(|_| {
+        format!(
+            "failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax",
+            go_quote(text)
+        )
+    })?;
     u64::try_from(number).map_err(|_| format!("negative number ({number}) not allowed: {text}"))
 }
 
@@ -149,7 +189,9 @@ fn is_duration(text: &str) -> bool {
             return false;
         }
         let Some(unit) = ["ns", "us", "µs", "ms", "s", "m", "h"].iter().find(|unit| {
-            number.strip_prefix(**unit).is_some_and(|after| !after.starts_with(|c: char| c.is_alphabetic()))
+            number
+                .strip_prefix(**unit)
+                .is_some_and(|after| !after.starts_with(|c: char| c.is_alphabetic()))
         }) else {
             return false;
         };
@@ -164,12 +206,28 @@ mod tests {
 
     #[test]
     fn o9_schedules_have_their_errors() {
-        for good in ["*/5 * * * *", "@hourly", "0 0 * jan-mar mon", "@every 1h30m", "1,2,3 * ? * *"] {
+        for good in [
+            "*/5 * * * *",
+            "@hourly",
+            "0 0 * jan-mar mon",
+            "@every 1h30m",
+            "1,2,3 * ? * *",
+        ] {
             assert_eq!(parse(good), Ok(()), "{good}");
         }
-        assert_eq!(parse("61 * * * *").unwrap_err(), "end of range (61) above maximum (59): 61");
-        assert_eq!(parse("* * * *").unwrap_err(), "expected exactly 5 fields, found 4: [* * * *]");
-        assert!(parse("x * * * *").unwrap_err().starts_with("failed to parse int from x"));
+        assert_eq!(
+            parse("61 * * * *").unwrap_err(),
+            "end of range (61) above maximum (59): 61"
+        );
+        assert_eq!(
+            parse("* * * *").unwrap_err(),
+            "expected exactly 5 fields, found 4: [* * * *]"
+        );
+        assert!(
+            parse("x * * * *")
+                .unwrap_err()
+                .starts_with("failed to parse int from x")
+        );
         assert!(is_zone("Etc/UTC") && !is_zone("Mars/Phobos"));
     }
 }

@@ -111,7 +111,9 @@ impl Strategy for EndpointSlices {
 
     fn changes_generation(&self, new: &Value, old: &Value) -> bool {
         let labels = |object: &Value| object["metadata"]["labels"].clone();
-        ["addressType", "endpoints", "ports"].iter().any(|key| !semantically_equal(&new[*key], &old[*key]))
+        ["addressType", "endpoints", "ports"]
+            .iter()
+            .any(|key| !semantically_equal(&new[*key], &old[*key]))
             || !semantically_equal(&labels(new), &labels(old))
     }
 }
@@ -163,7 +165,11 @@ fn slice(errors: &mut Errors, root: &At) {
         let topology = endpoint.field("deprecatedTopology");
         metadata::labels(errors, &topology);
         if topology.key("kubernetes.io/hostname").is_set() {
-            errors.invalid_as(&topology.key("kubernetes.io/hostname"), "kubernetes.io/hostname", "may not be set");
+            errors.invalid_as(
+                &topology.key("kubernetes.io/hostname"),
+                "kubernetes.io/hostname",
+                "may not be set",
+            );
         }
         if endpoint.field("hostname").is_set() {
             errors.name(&endpoint.field("hostname"), Names::Label);
@@ -178,13 +184,21 @@ fn slice_address(errors: &mut Errors, list: &At, address: &At, kind: &str) {
             if !Names::Subdomain.allows(text) {
                 errors.name_as(address, text, Names::Subdomain);
             } else if text.split('.').count() < 2 {
-                errors.invalid_as(address, text, "should be a domain with at least two segments separated by dots");
+                errors.invalid_as(
+                    address,
+                    text,
+                    "should be a domain with at least two segments separated by dots",
+                );
             }
         }
         "IPv4" | "IPv6" => {
             let family = addresses::parse(address.text()).map(|ip| ip.is_ipv4());
             if family != Some(kind == "IPv4") {
-                let what = if kind == "IPv4" { "an IPv4 address" } else { "an IPv6 address" };
+                let what = if kind == "IPv4" {
+                    "an IPv4 address"
+                } else {
+                    "an IPv6 address"
+                };
                 match family {
                     None => drop(addresses::ip(errors, address)),
                     // The real server names the list, not the address.

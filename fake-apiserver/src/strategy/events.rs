@@ -46,7 +46,9 @@ impl Strategy for Events {
                 }
             }
             let source = root.field("source");
-            if !source.field("component").text().is_empty() || !source.field("host").text().is_empty() {
+            if !source.field("component").text().is_empty()
+                || !source.field("host").text().is_empty()
+            {
                 errors.invalid_as(&source, "", "needs to be unset");
             }
         }
@@ -55,34 +57,69 @@ impl Strategy for Events {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        let (core, stored) = (in_core_shape(cx.resource, new), in_core_shape(cx.resource, old));
+        let (core, stored) = (
+            in_core_shape(cx.resource, new),
+            in_core_shape(cx.resource, old),
+        );
         let root = At::root(&core);
         event(&mut errors, &root, cx.resource);
         if is_new(cx.resource) {
             if core["series"] != stored["series"] {
                 series(&mut errors, &root);
             }
-            for name in ["involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "reason", "type", "eventTime", "action", "related"] {
+            for name in [
+                "involvedObject",
+                "reason",
+                "message",
+                "source",
+                "firstTimestamp",
+                "lastTimestamp",
+                "count",
+                "reason",
+                "type",
+                "eventTime",
+                "action",
+                "related",
+            ] {
                 errors.immutable(&root.field(name), &stored[name]);
             }
             let controller = At::named("reportingController", &core["reportingComponent"]);
             errors.immutable(&controller, &stored["reportingComponent"]);
-            errors.immutable(&root.field("reportingInstance"), &stored["reportingInstance"]);
+            errors.immutable(
+                &root.field("reportingInstance"),
+                &stored["reportingInstance"],
+            );
         }
         errors.causes
     }
 
     fn field(&self, resource: &Resource, object: &Value, name: &str) -> Option<CompactString> {
         let core = in_core_shape(resource, object);
-        let regarded = if is_new(resource) { name.strip_prefix("regarding.") } else { name.strip_prefix("involvedObject.") };
+        let regarded = if is_new(resource) {
+            name.strip_prefix("regarding.")
+        } else {
+            name.strip_prefix("involvedObject.")
+        };
         if let Some(part) = regarded {
-            let known = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
-            return known.contains(&part).then(|| core.str_at(&["involvedObject", part]).into());
+            let known = [
+                "kind",
+                "namespace",
+                "name",
+                "uid",
+                "apiVersion",
+                "resourceVersion",
+                "fieldPath",
+            ];
+            return known
+                .contains(&part)
+                .then(|| core.str_at(&["involvedObject", part]).into());
         }
         Some(match name {
             "reason" | "type" => core.str_at(&[name]).into(),
             "reportingComponent" if !is_new(resource) => core.str_at(&[name]).into(),
-            "reportingController" if is_new(resource) => core.str_at(&["reportingComponent"]).into(),
+            "reportingController" if is_new(resource) => {
+                core.str_at(&["reportingComponent"]).into()
+            }
             "source" if !is_new(resource) => match core.str_at(&["source", "component"]) {
                 "" => core.str_at(&["reportingComponent"]).into(),
                 component => component.into(),
@@ -100,15 +137,28 @@ impl Strategy for Events {
     }
 
     fn convert(&self, object: &mut Value, to: &Resource) {
-        let Some(map) = object.as_object_mut() else { return };
+        let Some(map) = object.as_object_mut() else {
+            return;
+        };
         for (new, core) in RENAMED {
-            let (from, to) = if is_new(to) { (*core, *new) } else { (*new, *core) };
+            let (from, to) = if is_new(to) {
+                (*core, *new)
+            } else {
+                (*new, *core)
+            };
             if let Some(value) = map.remove(from) {
                 map.insert(to, value);
             }
         }
         if is_new(to) {
-            for key in ["reportingController", "reportingInstance", "note", "reason", "action", "type"] {
+            for key in [
+                "reportingController",
+                "reportingInstance",
+                "note",
+                "reason",
+                "action",
+                "type",
+            ] {
                 if map.get(key).is_some_and(|value| *value == "") {
                     map.remove(key);
                 }
@@ -161,23 +211,40 @@ fn event(errors: &mut Errors, root: &At, resource: &Resource) {
     let namespace = regarded.field("namespace");
     let own = root.value().str_at(&["metadata", "namespace"]);
     let wrong = if !root.field("eventTime").is_set() {
-        if namespace.text().is_empty() { !["", "default"].contains(&own) } else { own != namespace.text() }
+        if namespace.text().is_empty() {
+            !["", "default"].contains(&own)
+        } else {
+            own != namespace.text()
+        }
     } else {
         namespace.text().is_empty() && !["default", "kube-system"].contains(&own)
     };
     if wrong {
-        errors.invalid_as(&namespace, namespace.text(), "does not match event.namespace");
+        errors.invalid_as(
+            &namespace,
+            namespace.text(),
+            "does not match event.namespace",
+        );
     }
     if !root.field("eventTime").is_set() {
         return;
     }
-    let name = if is_new(resource) { "reportingController" } else { "reportingComponent" };
+    let name = if is_new(resource) {
+        "reportingController"
+    } else {
+        "reportingComponent"
+    };
     let controller = At::named(name, &root.value()["reportingComponent"]);
     if controller.text().is_empty() {
         errors.required(&controller, "");
     }
     errors.name_as(&controller, controller.text(), Names::Qualified);
-    for (name, required, max) in [("reportingInstance", true, 128), ("action", true, 128), ("reason", true, 128), ("message", false, 1024)] {
+    for (name, required, max) in [
+        ("reportingInstance", true, 128),
+        ("action", true, 128),
+        ("reason", true, 128),
+        ("message", false, 1024),
+    ] {
         let at = root.field(name);
         if required && at.text().is_empty() {
             errors.required(&at, "");

@@ -14,7 +14,7 @@ use super::field::{At, Errors, semantically_equal};
 use super::metadata::{label_selector, selector_matches};
 use super::names::Names;
 use super::pods::{self, absent, fill};
-use super::{Cx, Strategy, cron, keep_status_or_rest, metadata};
+use super::{Cx, Strategy, cron, keep_status_or_rest};
 
 const LABELS: &[(&str, &str)] = &[
     ("controller-uid", "uid"),
@@ -29,31 +29,56 @@ pub struct Jobs;
 
 impl Strategy for Jobs {
     fn default(&self, _resource: &Resource, object: &mut Value) {
-        let labels = object.at(&["spec", "template", "metadata", "labels"]).cloned();
+        let labels = object
+            .at(&["spec", "template", "metadata", "labels"])
+            .cloned();
         let map = object.make_object();
         let spec = map.object("spec");
         let own_policy = spec.get("podFailurePolicy").is_some_and(Value::is_object);
         default_job_spec(spec);
-        if spec.get("completions").is_none_or(Value::is_null) && spec.get("parallelism").is_none_or(Value::is_null) {
+        if spec.get("completions").is_none_or(Value::is_null)
+            && spec.get("parallelism").is_none_or(Value::is_null)
+        {
             spec.insert("completions", 1);
         }
         absent(spec, "parallelism", || Value::Int(1));
-        let per_index = spec.get("backoffLimitPerIndex").is_some_and(Value::is_number);
-        absent(spec, "backoffLimit", || Value::Int(if per_index { i64::from(i32::MAX) } else { 6 }));
+        let per_index = spec
+            .get("backoffLimitPerIndex")
+            .is_some_and(Value::is_number);
+        absent(spec, "backoffLimit", || {
+            Value::Int(if per_index { i64::from(i32::MAX) } else { 6 })
+        });
         absent(spec, "completionMode", || "NonIndexed".into());
         absent(spec, "suspend", || Value::Bool(false));
         absent(spec, "manualSelector", || Value::Bool(false));
-        absent(spec, "podReplacementPolicy", || if own_policy { "Failed" } else { "TerminatingOrFailed" }.into());
-        if let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty())) {
+        absent(spec, "podReplacementPolicy", || {
+            if own_policy {
+                "Failed"
+            } else {
+                "TerminatingOrFailed"
+            }
+            .into()
+        });
+        if let Some(labels) =
+            labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty()))
+        {
             let metadata = map.object("metadata");
-            if metadata.get("labels").and_then(Value::as_object).is_none_or(|map| map.is_empty()) {
+            if metadata
+                .get("labels")
+                .and_then(Value::as_object)
+                .is_none_or(|map| map.is_empty())
+            {
                 metadata.insert("labels", labels);
             }
         }
     }
 
     fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        if object.at(&["spec", "manualSelector"]).and_then(Value::as_bool) != Some(true) {
+        if object
+            .at(&["spec", "manualSelector"])
+            .and_then(Value::as_bool)
+            != Some(true)
+        {
             generate_selector(object);
         }
         object.set(&["status"], json!({}));
@@ -90,7 +115,9 @@ impl Strategy for Jobs {
         }
         super::validate_metadata(&mut errors, cx, new);
         let old_labels = &old["spec"]["template"]["metadata"]["labels"];
-        let prefixed = LABELS[2..].iter().all(|(label, _)| !old_labels[*label].is_null());
+        let prefixed = LABELS[2..]
+            .iter()
+            .all(|(label, _)| !old_labels[*label].is_null());
         whole(&mut errors, &root, prefixed);
         update(&mut errors, &root.field("spec"), old);
         errors.causes
@@ -111,20 +138,32 @@ impl Strategy for Jobs {
     }
 
     fn field(&self, _resource: &Resource, object: &Value, name: &str) -> Option<CompactString> {
-        (name == "status.successful").then(|| object.i64_at(&["status", "succeeded"]).unwrap_or(0).to_string().into())
+        (name == "status.successful").then(|| {
+            object
+                .i64_at(&["status", "succeeded"])
+                .unwrap_or(0)
+                .to_string()
+                .into()
+        })
     }
 
     fn check_field(&self, _resource: &Resource, name: &str) -> Result<(), String> {
         match name {
             "metadata.name" | "metadata.namespace" | "status.successful" => Ok(()),
-            _ => Err(format!("field label {} not supported for Job", go_quote(name))),
+            _ => Err(format!(
+                "field label {} not supported for Job",
+                go_quote(name)
+            )),
         }
     }
 }
 
 fn default_job_spec(spec: &mut Map) {
     pods::default_template(spec.get_or_insert("template", Value::Null));
-    if let Some(policy) = spec.get_mut("podFailurePolicy").and_then(Value::as_object_mut) {
+    if let Some(policy) = spec
+        .get_mut("podFailurePolicy")
+        .and_then(Value::as_object_mut)
+    {
         for rule in pods::items(policy, "rules") {
             for pattern in pods::items(rule.make_object(), "onPodConditions") {
                 fill(pattern.make_object(), "status", "True");
@@ -139,10 +178,14 @@ fn generate_selector(job: &mut Value) {
     let spec = job.make_object().object("spec");
     let labels = spec.object("template").object("metadata").object("labels");
     for (label, source) in LABELS {
-        absent(labels, label, || if *source == "uid" { &uid } else { &name }.into());
+        absent(labels, label, || {
+            if *source == "uid" { &uid } else { &name }.into()
+        });
     }
     let selected = spec.object("selector").object("matchLabels");
-    absent(selected, "batch.kubernetes.io/controller-uid", || uid.into());
+    absent(selected, "batch.kubernetes.io/controller-uid", || {
+        uid.into()
+    });
 }
 
 // The metadata apart.
@@ -155,7 +198,10 @@ fn whole(errors: &mut Errors, root: &At, prefixed: bool) {
     if spec.field("completionMode").text() == "Indexed" && completions > 0 {
         let host = format!("{}-{}", meta.field("name").text(), completions - 1);
         if !Names::Label.allows(&host) {
-            errors.invalid(&meta.field("name"), &format!("will not able to create pod with invalid DNS label: {host}"));
+            errors.invalid(
+                &meta.field("name"),
+                &format!("will not able to create pod with invalid DNS label: {host}"),
+            );
         }
     }
 }
@@ -196,15 +242,29 @@ fn job_spec_with_selector(errors: &mut Errors, spec: &At) {
     let template = spec.field("template");
     let meta = template.field("metadata");
     if !selector_matches(selector.value(), meta.field("labels").value()) {
-        errors.invalid(&meta.field("labels"), "`selector` does not match template `labels`");
+        errors.invalid(
+            &meta.field("labels"),
+            "`selector` does not match template `labels`",
+        );
     }
 }
 
 fn job_spec(errors: &mut Errors, spec: &At) {
-    for name in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"] {
+    for name in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
         errors.non_negative(&spec.field(name));
     }
-    let (per_index, max_failed) = (spec.field("backoffLimitPerIndex"), spec.field("maxFailedIndexes"));
+    let (per_index, max_failed) = (
+        spec.field("backoffLimitPerIndex"),
+        spec.field("maxFailedIndexes"),
+    );
     if max_failed.is_set() && !per_index.is_set() {
         errors.required(&per_index, "when maxFailedIndexes is specified");
     }
@@ -237,14 +297,22 @@ fn job_spec(errors: &mut Errors, spec: &At) {
     let success = spec.field("successPolicy");
     if success.is_set() {
         if indexed {
-            success_policy(errors, &success, spec.field("completions").int().unwrap_or(0));
+            success_policy(
+                errors,
+                &success,
+                spec.field("completions").int().unwrap_or(0),
+            );
         } else {
             errors.invalid(&success, INDEXED);
         }
     }
     let replacement = spec.field("podReplacementPolicy");
     if replacement.is_set() {
-        let known: &[&str] = if failure.is_set() { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] };
+        let known: &[&str] = if failure.is_set() {
+            &["Failed"]
+        } else {
+            &["Failed", "TerminatingOrFailed"]
+        };
         errors.one_of(&replacement, known);
     }
     let template = spec.field("template");
@@ -253,7 +321,10 @@ fn job_spec(errors: &mut Errors, spec: &At) {
     let restart = pod.field("restartPolicy");
     match restart.text() {
         "" | "Always" => errors.required(&restart, "valid values: \"OnFailure\", \"Never\""),
-        "OnFailure" if failure.is_set() => errors.invalid(&restart, "only \"Never\" is supported when podFailurePolicy is specified"),
+        "OnFailure" if failure.is_set() => errors.invalid(
+            &restart,
+            "only \"Never\" is supported when podFailurePolicy is specified",
+        ),
         _ => errors.one_of_in_order(&restart, &["OnFailure", "Never"]),
     }
 }
@@ -269,14 +340,34 @@ fn indexed_limits(errors: &mut Errors, spec: &At) {
             errors.invalid(at, detail);
         }
     };
-    limit(errors, &parallelism, 100_000, "must be less than or equal to 100000 when completion mode is Indexed");
+    limit(
+        errors,
+        &parallelism,
+        100_000,
+        "must be less than or equal to 100000 when completion mode is Indexed",
+    );
     if let Some(completions) = completions.int() {
-        limit(errors, &max_failed, completions, "must be less than or equal to completions");
+        limit(
+            errors,
+            &max_failed,
+            completions,
+            "must be less than or equal to completions",
+        );
     }
-    limit(errors, &max_failed, 100_000, "must be less than or equal to 100000");
-    if completions.int().is_some_and(|number| number > 100_000) && spec.field("backoffLimitPerIndex").is_set() {
+    limit(
+        errors,
+        &max_failed,
+        100_000,
+        "must be less than or equal to 100000",
+    );
+    if completions.int().is_some_and(|number| number > 100_000)
+        && spec.field("backoffLimitPerIndex").is_set()
+    {
         if !max_failed.is_set() {
-            errors.required(&max_failed, "must be specified when completions is above 100000");
+            errors.required(
+                &max_failed,
+                "must be specified when completions is above 100000",
+            );
         }
         let detail = "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index";
         limit(errors, &parallelism, 10_000, detail);
@@ -286,7 +377,12 @@ fn indexed_limits(errors: &mut Errors, spec: &At) {
 
 fn failure_policy(errors: &mut Errors, spec: &At, at: &At) {
     let pod = &spec.value()["template"]["spec"];
-    let names: Vec<&str> = pod.array_at(&["containers"]).iter().chain(pod.array_at(&["initContainers"])).map(|c| c.str_at(&["name"])).collect();
+    let names: Vec<&str> = pod
+        .array_at(&["containers"])
+        .iter()
+        .chain(pod.array_at(&["initContainers"]))
+        .map(|c| c.str_at(&["name"]))
+        .collect();
     let rules = at.field("rules");
     if rules.list().len() > 20 {
         errors.too_many(&rules, rules.list().len(), 20);
@@ -294,7 +390,10 @@ fn failure_policy(errors: &mut Errors, spec: &At, at: &At) {
     for rule in rules.items() {
         let action = rule.field("action");
         match action.text() {
-            "" => errors.required(&action, "valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]"),
+            "" => errors.required(
+                &action,
+                "valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]",
+            ),
             "FailIndex" => {
                 if !spec.field("backoffLimitPerIndex").is_set() {
                     errors.invalid(&action, "requires the backoffLimitPerIndex to be set");
@@ -319,8 +418,16 @@ fn failure_policy(errors: &mut Errors, spec: &At, at: &At) {
             }
         }
         match (codes.is_set(), !conditions.list().is_empty()) {
-            (true, true) => errors.invalid_raw(&rule, "", "specifying both OnExitCodes and OnPodConditions is not supported"),
-            (false, false) => errors.invalid_raw(&rule, "", "specifying one of OnExitCodes and OnPodConditions is required"),
+            (true, true) => errors.invalid_raw(
+                &rule,
+                "",
+                "specifying both OnExitCodes and OnPodConditions is not supported",
+            ),
+            (false, false) => errors.invalid_raw(
+                &rule,
+                "",
+                "specifying one of OnExitCodes and OnPodConditions is required",
+            ),
             _ => {}
         }
     }
@@ -335,11 +442,18 @@ fn exit_codes(errors: &mut Errors, at: &At, names: &[&str]) {
     }
     let container = at.field("containerName");
     if container.is_set() && !names.contains(&container.text()) {
-        errors.invalid(&container, "must be one of the container or initContainer names in the pod template");
+        errors.invalid(
+            &container,
+            "must be one of the container or initContainer names in the pod template",
+        );
     }
     let values = at.field("values");
     if values.list().is_empty() {
-        errors.invalid_as(&values, Value::Array(Vec::new()), "at least one value is required");
+        errors.invalid_as(
+            &values,
+            Value::Array(Vec::new()),
+            "at least one value is required",
+        );
     } else if values.list().len() > 255 {
         errors.too_many(&values, values.list().len(), 255);
     }
@@ -351,7 +465,11 @@ fn exit_codes(errors: &mut Errors, at: &At, names: &[&str]) {
             errors.duplicate(&value);
         }
     }
-    if values.list().windows(2).any(|pair| pair[0].as_i64() > pair[1].as_i64()) {
+    if values
+        .list()
+        .windows(2)
+        .any(|pair| pair[0].as_i64() > pair[1].as_i64())
+    {
         errors.invalid(&values, "must be ordered");
     }
 }
@@ -359,7 +477,10 @@ fn exit_codes(errors: &mut Errors, at: &At, names: &[&str]) {
 fn success_policy(errors: &mut Errors, at: &At, completions: i64) {
     let rules = at.field("rules");
     if rules.list().is_empty() {
-        errors.required(&rules, "at least one rules must be specified when the successPolicy is specified");
+        errors.required(
+            &rules,
+            "at least one rules must be specified when the successPolicy is specified",
+        );
     }
     if rules.list().len() > 20 {
         errors.too_many(&rules, rules.list().len(), 20);
@@ -367,13 +488,19 @@ fn success_policy(errors: &mut Errors, at: &At, completions: i64) {
     for rule in rules.items() {
         let (count, indexes) = (rule.field("succeededCount"), rule.field("succeededIndexes"));
         if !count.is_set() && !indexes.is_set() {
-            errors.required(&rule, "at least one of succeededCount or succeededIndexes must be specified");
+            errors.required(
+                &rule,
+                "at least one of succeededCount or succeededIndexes must be specified",
+            );
         }
         let mut total = 0;
         if indexes.is_set() {
             match count_indexes(indexes.text(), completions) {
                 Ok(number) => total = number,
-                Err(error) => errors.invalid(&indexes, &format!("error parsing succeededIndexes: {error}")),
+                Err(error) => errors.invalid(
+                    &indexes,
+                    &format!("error parsing succeededIndexes: {error}"),
+                ),
             }
         }
         if let Some(number) = count.int() {
@@ -397,7 +524,12 @@ fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
         return Ok(0);
     }
     let number = |part: &str| -> Result<i64, String> {
-        let number = part.parse::<i64>().map_err(|_| format!("cannot convert string to integer for index: {}", go_quote(part)))?;
+        let number = part.parse::<i64>().map_err(|_| {
+            format!(
+                "cannot convert string to integer for index: {}",
+                go_quote(part)
+            )
+        })?;
         if number >= completions {
             return Err(format!("too large index: {}", go_quote(part)));
         }
@@ -413,12 +545,20 @@ fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
             ));
         }
         let first = number(parts[0])?;
-        let end = if parts.len() == 2 { number(parts[1])? } else { first };
+        let end = if parts.len() == 2 {
+            number(parts[1])?
+        } else {
+            first
+        };
         if parts.len() == 2 && first >= end {
-            return Err(format!("non-increasing order, previous: {first}, current: {end}"));
+            return Err(format!(
+                "non-increasing order, previous: {first}, current: {end}"
+            ));
         }
         if let Some(last) = last.filter(|last| *last >= first) {
-            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
+            return Err(format!(
+                "non-increasing order, previous: {last}, current: {first}"
+            ));
         }
         total += end - first + 1;
         last = Some(end);
@@ -432,12 +572,24 @@ fn update(errors: &mut Errors, spec: &At, old: &Value) {
     let completions = spec.field("completions");
     if spec.field("completionMode").text() != "Indexed" {
         errors.immutable(&completions, &stored["completions"]);
-    } else if completions.value() != &stored["completions"] && completions.is_set() && completions.int() != spec.field("parallelism").int() {
-        errors.invalid(&completions, "can only be modified in tandem with spec.parallelism");
+    } else if completions.value() != &stored["completions"]
+        && completions.is_set()
+        && completions.int() != spec.field("parallelism").int()
+    {
+        errors.invalid(
+            &completions,
+            "can only be modified in tandem with spec.parallelism",
+        );
     }
     errors.immutable(&spec.field("selector"), &stored["selector"]);
     template_update(errors, &spec.field("template"), old);
-    for name in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+    for name in [
+        "completionMode",
+        "podFailurePolicy",
+        "backoffLimitPerIndex",
+        "managedBy",
+        "successPolicy",
+    ] {
         errors.immutable(&spec.field(name), &stored[name]);
     }
 }
@@ -450,20 +602,33 @@ fn template_update(errors: &mut Errors, template: &At, old: &Value) {
     let idle = old.i64_at(&["status", "active"]).unwrap_or(0) == 0;
     if suspended && (old["status"]["startTime"].is_null() || (marked && idle)) {
         let new = template.value();
-        for path in [&["spec", "nodeSelector"][..], &["spec", "tolerations"], &["spec", "schedulingGates"], &["spec", "affinity", "nodeAffinity"], &["metadata", "annotations"], &["metadata", "labels"]] {
+        for path in [
+            &["spec", "nodeSelector"][..],
+            &["spec", "tolerations"],
+            &["spec", "schedulingGates"],
+            &["spec", "affinity", "nodeAffinity"],
+            &["metadata", "annotations"],
+            &["metadata", "labels"],
+        ] {
             match new.at(path) {
                 Some(value) => stored.set(path, value),
                 None => drop(stored.remove(path)),
             }
         }
-        if stored.at(&["spec", "affinity"]).and_then(Value::as_object).is_some_and(|map| map.is_empty()) {
+        if stored
+            .at(&["spec", "affinity"])
+            .and_then(Value::as_object)
+            .is_some_and(|map| map.is_empty())
+        {
             stored.remove(&["spec", "affinity"]);
         }
     }
     if suspended && marked && idle {
         let mut new = template.value().clone();
         for object in [&mut new, &mut stored] {
-            let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { continue };
+            let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+                continue;
+            };
             for list in ["containers", "initContainers"] {
                 for container in pods::items(spec, list) {
                     container.remove(&["resources"]);
@@ -479,7 +644,10 @@ fn template_update(errors: &mut Errors, template: &At, old: &Value) {
 }
 
 fn is_true(status: &Value, kind: &str) -> bool {
-    status.array_at(&["conditions"]).iter().any(|condition| condition["type"] == kind && condition["status"] == "True")
+    status
+        .array_at(&["conditions"])
+        .iter()
+        .any(|condition| condition["type"] == kind && condition["status"] == "True")
 }
 
 fn status(errors: &mut Errors, root: &At, old: &Value) {
@@ -497,13 +665,22 @@ fn status(errors: &mut Errors, root: &At, old: &Value) {
     let now = |kind: &str| is_true(new, kind);
     let was = |kind: &str| is_true(stored, kind);
     let changed = |name: &str| new[name] != stored[name];
-    let (complete, failed, met, target) = (now("Complete"), now("Failed"), now("SuccessCriteriaMet"), now("FailureTarget"));
+    let (complete, failed, met, target) = (
+        now("Complete"),
+        now("Failed"),
+        now("SuccessCriteriaMet"),
+        now("FailureTarget"),
+    );
     let finished = complete || failed;
     let complete_changed = complete != was("Complete");
     let finished_changed = finished != (was("Complete") || was("Failed"));
     let failed_changed = failed != was("Failed");
     let count = |name: &str| new[name].as_i64().unwrap_or(0);
-    says(errors, (complete_changed || failed_changed) && complete && failed, "cannot set Complete=True and Failed=true conditions");
+    says(
+        errors,
+        (complete_changed || failed_changed) && complete && failed,
+        "cannot set Complete=True and Failed=true conditions",
+    );
     says(
         errors,
         (complete_changed || target != was("FailureTarget")) && complete && target,
@@ -512,7 +689,10 @@ fn status(errors: &mut Errors, root: &At, old: &Value) {
     let (start, completion) = (at.field("startTime"), at.field("completionTime"));
     if complete_changed || changed("completionTime") {
         if completion.is_set() && !complete {
-            errors.invalid(&completion, "cannot set completionTime when there is no Complete=True condition");
+            errors.invalid(
+                &completion,
+                "cannot set completionTime when there is no Complete=True condition",
+            );
         }
         if !completion.is_set() && complete {
             errors.required(&completion, "completionTime is required for Complete jobs");
@@ -526,7 +706,11 @@ fn status(errors: &mut Errors, root: &At, old: &Value) {
             errors.invalid(&completion, "must be equal to or after `startTime`");
         }
     }
-    says(errors, (failed_changed || changed("failedIndexes")) && failed && !target, "cannot set Failed=True condition without the FailureTarget=true condition");
+    says(
+        errors,
+        (failed_changed || changed("failedIndexes")) && failed && !target,
+        "cannot set Failed=True condition without the FailureTarget=true condition",
+    );
     says(
         errors,
         (complete_changed || met != was("SuccessCriteriaMet")) && complete && !met,
@@ -535,37 +719,72 @@ fn status(errors: &mut Errors, root: &At, old: &Value) {
     if (finished_changed || changed("active")) && count("active") > 0 && finished {
         errors.invalid(&at.field("active"), "active>0 is invalid for finished job");
     }
-    let suspended_empty = spec.field("suspend").flag() && spec.field("completions").int() == Some(0);
-    if (finished_changed || changed("startTime")) && !suspended_empty && !start.is_set() && finished {
+    let suspended_empty =
+        spec.field("suspend").flag() && spec.field("completions").int() == Some(0);
+    if (finished_changed || changed("startTime")) && !suspended_empty && !start.is_set() && finished
+    {
         errors.required(&start, "startTime is required for finished job");
     }
     let uncounted = at.field("uncountedTerminatedPods");
     if (finished_changed || changed("uncountedTerminatedPods"))
         && finished
-        && ["succeeded", "failed"].iter().any(|list| !uncounted.field(list).list().is_empty())
+        && ["succeeded", "failed"]
+            .iter()
+            .any(|list| !uncounted.field(list).list().is_empty())
     {
         errors.invalid(&uncounted, "must be empty for finished job");
     }
-    indexes(errors, &at, &spec, changed("completedIndexes"), changed("failedIndexes"));
+    indexes(
+        errors,
+        &at,
+        &spec,
+        changed("completedIndexes"),
+        changed("failedIndexes"),
+    );
     if (finished_changed || changed("terminating")) && count("terminating") > 0 && finished {
-        errors.invalid(&at.field("terminating"), "terminating>0 is invalid for finished job");
+        errors.invalid(
+            &at.field("terminating"),
+            "terminating>0 is invalid for finished job",
+        );
     }
     let ready = at.field("ready");
-    if (changed("ready") || changed("active")) && ready.int().is_some_and(|ready| ready > count("active")) {
+    if (changed("ready") || changed("active"))
+        && ready.int().is_some_and(|ready| ready > count("active"))
+    {
         errors.invalid(&ready, "cannot set more ready pods than active");
     }
-    says(errors, met && failed, "cannot set SuccessCriteriaMet=True and Failed=true conditions");
-    says(errors, met && target, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions");
+    says(
+        errors,
+        met && failed,
+        "cannot set SuccessCriteriaMet=True and Failed=true conditions",
+    );
+    says(
+        errors,
+        met && target,
+        "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions",
+    );
     let own_policy = spec.field("successPolicy").is_set();
-    says(errors, own_policy && !met && complete, "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True");
+    says(
+        errors,
+        own_policy && !met && complete,
+        "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
+    );
     for kind in ["Failed", "Complete", "FailureTarget"] {
-        says(errors, was(kind) && !now(kind), &format!("cannot disable the terminal {kind}=True condition"));
+        says(
+            errors,
+            was(kind) && !now(kind),
+            &format!("cannot disable the terminal {kind}=True condition"),
+        );
     }
     let indexed = spec.field("completionMode").text() == "Indexed";
     let elastic = indexed && spec.field("completions").int() == spec.field("parallelism").int();
     for (name, text, checked) in [
         ("failed", "cannot decrease the failed counter", true),
-        ("succeeded", "cannot decrease the succeeded counter", !elastic),
+        (
+            "succeeded",
+            "cannot decrease the succeeded counter",
+            !elastic,
+        ),
     ] {
         if checked && count(name) < stored[name].as_i64().unwrap_or(0) {
             errors.invalid_as(&at.field(name), count(name), text);
@@ -574,11 +793,23 @@ fn status(errors: &mut Errors, root: &At, old: &Value) {
     if completion.is_set() && !stored["completionTime"].is_null() && changed("completionTime") {
         errors.invalid(&completion, super::field::IMMUTABLE);
     }
-    let resuming = was("Suspended") && new.array_at(&["conditions"]).iter().any(|c| c["type"] == "Suspended" && c["status"] == "False");
-    if changed("startTime") && !resuming && !stored["startTime"].is_null() && !spec.field("suspend").flag() {
+    let resuming = was("Suspended")
+        && new
+            .array_at(&["conditions"])
+            .iter()
+            .any(|c| c["type"] == "Suspended" && c["status"] == "False");
+    if changed("startTime")
+        && !resuming
+        && !stored["startTime"].is_null()
+        && !spec.field("suspend").flag()
+    {
         errors.invalid(&start, "field is immutable for unsuspended job once set");
     }
-    says(errors, was("SuccessCriteriaMet") && !met, "cannot disable the SuccessCriteriaMet=True condition");
+    says(
+        errors,
+        was("SuccessCriteriaMet") && !met,
+        "cannot disable the SuccessCriteriaMet=True condition",
+    );
     says(
         errors,
         was("Complete") && !was("SuccessCriteriaMet") && met,
@@ -593,18 +824,30 @@ fn indexes(errors: &mut Errors, at: &At, spec: &At, completed_changed: bool, fai
     if let (true, Some(completions)) = (completed_changed, completions)
         && let Err(error) = count_indexes(completed.text(), completions)
     {
-        errors.invalid(&completed, &format!("error parsing completedIndexes: {error}"));
+        errors.invalid(
+            &completed,
+            &format!("error parsing completedIndexes: {error}"),
+        );
     }
     if let (true, Some(completions)) = (failed_changed && per_index && failed.is_set(), completions)
         && let Err(error) = count_indexes(failed.text(), completions)
     {
         errors.invalid(&failed, &format!("error parsing failedIndexes: {error}"));
     }
-    if completed_changed && !completed.text().is_empty() && spec.field("completionMode").text() != "Indexed" {
-        errors.invalid(&completed, "cannot set non-empty completedIndexes when non-indexed completion mode");
+    if completed_changed
+        && !completed.text().is_empty()
+        && spec.field("completionMode").text() != "Indexed"
+    {
+        errors.invalid(
+            &completed,
+            "cannot set non-empty completedIndexes when non-indexed completion mode",
+        );
     }
     if failed_changed && !per_index && failed.is_set() {
-        errors.invalid(&failed, "cannot set non-null failedIndexes when backoffLimitPerIndex is null");
+        errors.invalid(
+            &failed,
+            "cannot set non-null failedIndexes when backoffLimitPerIndex is null",
+        );
     }
 }
 
@@ -644,7 +887,11 @@ impl Strategy for CronJobs {
                     wrong.join(" ")
                 ));
             }
-            pods::warnings(cx.warnings, "spec.jobTemplate.spec.template.", &object["spec"]["jobTemplate"]["spec"]["template"]);
+            pods::warnings(
+                cx.warnings,
+                "spec.jobTemplate.spec.template.",
+                &object["spec"]["jobTemplate"]["spec"]["template"],
+            );
         }
         errors.causes
     }
@@ -676,7 +923,10 @@ fn cron_job(errors: &mut Errors, spec: &At, old: Option<&Value>) {
     if old.is_none_or(|old| &old["timeZone"] != zone.value()) {
         cron::zone(errors, &zone);
     }
-    errors.one_of_in_order(&spec.field("concurrencyPolicy"), &["Allow", "Forbid", "Replace"]);
+    errors.one_of_in_order(
+        &spec.field("concurrencyPolicy"),
+        &["Allow", "Forbid", "Replace"],
+    );
     let template = spec.field("jobTemplate");
     let job = template.field("spec");
     job_spec(errors, &job);
@@ -697,7 +947,13 @@ mod tests {
     #[test]
     fn o9_indexes_are_counted() {
         assert_eq!(count_indexes("0-2,5", 10), Ok(4));
-        assert_eq!(count_indexes("5,2", 10).unwrap_err(), "non-increasing order, previous: 5, current: 2");
-        assert_eq!(count_indexes("10", 10).unwrap_err(), "too large index: \"10\"");
+        assert_eq!(
+            count_indexes("5,2", 10).unwrap_err(),
+            "non-increasing order, previous: 5, current: 2"
+        );
+        assert_eq!(
+            count_indexes("10", 10).unwrap_err(),
+            "too large index: \"10\""
+        );
     }
 }

@@ -3,10 +3,27 @@
 //! Owns defaulting beyond the schema, preparation and validation of writes, name rules, selectable fields, versions that
 //! differ in shape. Does not own the order in which these are called (`server`) nor what data can tell (`registry::Facts`).
 
+pub mod addresses;
+pub mod builtin;
+pub mod claims;
+pub mod config;
+pub mod cron;
+pub mod diff;
+pub mod endpoints;
+pub mod events;
 pub mod field;
+pub mod jobs;
 pub mod metadata;
 pub mod names;
+pub mod nodes;
+pub mod pods;
 pub mod quantity;
+pub mod quotas;
+pub mod services;
+pub mod workloads;
+
+pub use builtin::of;
+use builtin::{domain_prefixed_path, validate_metadata};
 
 use crate::ids::Ids;
 use crate::json::{CompactString, Value};
@@ -97,6 +114,12 @@ pub trait Strategy: Send + Sync {
         Ok(())
     }
 
+    /// Whether the first write after a creation is a real one even if it changes nothing: what decoding filled in on the way
+    /// back was not stored (D7).
+    fn first_write_counts(&self, _created: &Value) -> bool {
+        false
+    }
+
     /// Seconds an object is given before it goes (Pods, G8); `None` = it goes at once. May look at the request's value.
     fn grace_seconds(&self, _object: &Value, _asked: Option<i64>) -> Option<i64> {
         None
@@ -160,14 +183,6 @@ pub fn restore(new: &mut Value, old: &Value, key: &str) {
         Some(value) => drop(new.make_object().insert(key, value)),
         None => drop(new.make_object().remove(key)),
     }
-}
-
-struct Plain;
-impl Strategy for Plain {}
-
-/// The strategy of a built-in resource.
-pub fn of(_group: &str, _plural: &str) -> &'static dyn Strategy {
-    &Plain
 }
 
 struct Custom;

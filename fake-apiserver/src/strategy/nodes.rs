@@ -21,20 +21,30 @@ impl Strategy for Nodes {
     fn default(&self, _resource: &Resource, object: &mut Value) {
         let map = object.make_object();
         let spec = map.object("spec");
-        let first = spec.get("podCIDRs").and_then(Value::as_array).and_then(|blocks| blocks.first()).cloned();
-        let single = spec.get("podCIDR").filter(|block| !block.as_str().unwrap_or_default().is_empty()).cloned();
+        let first = spec
+            .get("podCIDRs")
+            .and_then(Value::as_array)
+            .and_then(|blocks| blocks.first())
+            .cloned();
+        let single = spec
+            .get("podCIDR")
+            .filter(|block| !block.as_str().unwrap_or_default().is_empty())
+            .cloned();
         match (single, first) {
-            (Some(single), first) if first.as_ref() != Some(&single) => drop(spec.insert("podCIDRs", vec![single])),
+            (Some(single), first) if first.as_ref() != Some(&single) => {
+                drop(spec.insert("podCIDRs", vec![single]))
+            }
             (None, Some(first)) => drop(spec.insert("podCIDR", first)),
             _ => {}
         }
         let status = map.object("status");
-        if let (Some(capacity), true) = (status.get("capacity").cloned(), status.get("allocatable").is_none_or(Value::is_null))
-            && capacity.as_object().is_some_and(|map| !map.is_empty())
+        if let (Some(capacity), true) = (
+            status.get("capacity").cloned(),
+            status.get("allocatable").is_none_or(Value::is_null),
+        ) && capacity.as_object().is_some_and(|map| !map.is_empty())
         {
             status.insert("allocatable", capacity);
         }
-        let _ = fill;
     }
 
     fn prepare_create(&self, _cx: &mut Cx<'_>, _object: &mut Value) -> Result<(), Status> {
@@ -56,7 +66,12 @@ impl Strategy for Nodes {
         for block in at.items() {
             addresses::block(&mut errors, &block);
         }
-        let families: Vec<bool> = at.list().iter().filter_map(|b| addresses::parse_block(b.as_str()?)).map(|(ip, _)| ip.is_ipv4()).collect();
+        let families: Vec<bool> = at
+            .list()
+            .iter()
+            .filter_map(|b| addresses::parse_block(b.as_str()?))
+            .map(|(ip, _)| ip.is_ipv4())
+            .collect();
         if at.list().len() > 2 || (families.len() == 2 && families[0] == families[1]) {
             errors.invalid(&at, "may specify no more than one CIDR for each IP family");
         }
@@ -71,13 +86,18 @@ impl Strategy for Nodes {
             taints(&mut errors, &At::root(new));
         }
         update(&mut errors, new, old);
-        errors.causes.dedup_by(|a, b| a == b && a.field.starts_with("spec."));
+        errors
+            .causes
+            .dedup_by(|a, b| a == b && a.field.starts_with("spec."));
         errors.causes
     }
 
     fn field(&self, _resource: &Resource, object: &Value, name: &str) -> Option<CompactString> {
         (name == "spec.unschedulable").then(|| {
-            let flag = object.at(&["spec", "unschedulable"]).and_then(Value::as_bool) == Some(true);
+            let flag = object
+                .at(&["spec", "unschedulable"])
+                .and_then(Value::as_bool)
+                == Some(true);
             if flag { "true".into() } else { "false".into() }
         })
     }
@@ -101,7 +121,11 @@ fn update(errors: &mut Errors, new: &Value, old: &Value) {
             errors.push(Cause::new(
                 "FieldValueDuplicate",
                 address.path(),
-                format!("Duplicate value: {{\"Type\":\"{}\",\"Address\":\"{}\"}}", kind.text(), text.text()),
+                format!(
+                    "Duplicate value: {{\"Type\":\"{}\",\"Address\":\"{}\"}}",
+                    kind.text(),
+                    text.text()
+                ),
             ));
         }
     }
@@ -109,11 +133,17 @@ fn update(errors: &mut Errors, new: &Value, old: &Value) {
     let stored = &old["spec"];
     let blocks = stored.array_at(&["podCIDRs"]);
     if !blocks.is_empty() && blocks != spec.field("podCIDRs").list() {
-        errors.forbidden(&spec.field("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid");
+        errors.forbidden(
+            &spec.field("podCIDRs"),
+            "node updates may not change podCIDR except from \"\" to valid",
+        );
     }
     let provider = stored.str_at(&["providerID"]);
     if !provider.is_empty() && provider != spec.field("providerID").text() {
-        errors.forbidden(&spec.field("providerID"), "node updates may not change providerID except from \"\" to valid");
+        errors.forbidden(
+            &spec.field("providerID"),
+            "node updates may not change providerID except from \"\" to valid",
+        );
     }
     taints(errors, &root);
 }
@@ -136,7 +166,11 @@ fn taints(errors: &mut Errors, root: &At) {
     let at = meta.field_as("taints", spec.field("taints").value());
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for taint in at.items() {
-        let (key, value, effect) = (taint.field("key"), taint.field("value"), taint.field("effect"));
+        let (key, value, effect) = (
+            taint.field("key"),
+            taint.field("value"),
+            taint.field("effect"),
+        );
         errors.name_as(&key, key.text(), Names::Qualified);
         let wrong = Names::LabelValue.check(value.text());
         if !wrong.is_empty() {
@@ -179,7 +213,9 @@ impl Strategy for Namespaces {
         let name = object.str_at(&["metadata", "name"]).to_owned();
         let map = object.make_object();
         if !name.is_empty() {
-            map.object("metadata").object("labels").insert(NAME_LABEL, name);
+            map.object("metadata")
+                .object("labels")
+                .insert(NAME_LABEL, name);
         }
         fill(map.object("status"), "phase", "Active");
     }
@@ -213,7 +249,11 @@ impl Strategy for Namespaces {
         let finalizers = object["spec"]["finalizers"].clone();
         let at = At::named("spec.finalizers", &finalizers);
         for finalizer in at.list() {
-            errors.name_as(&at, finalizer.as_str().unwrap_or_default(), Names::Qualified);
+            errors.name_as(
+                &at,
+                finalizer.as_str().unwrap_or_default(),
+                Names::Qualified,
+            );
             metadata::standard_finalizer(&mut errors, &At::named("spec.finalizers", finalizer));
         }
         errors.causes
@@ -234,9 +274,16 @@ impl Strategy for Namespaces {
                 let phase = root.field("status").value()["phase"].clone();
                 let at = At::named("status.Phase", &phase);
                 let terminating = !new["metadata"]["deletionTimestamp"].is_null();
-                let (want, when) = if terminating { ("Terminating", "is not empty") } else { ("Active", "is empty") };
+                let (want, when) = if terminating {
+                    ("Terminating", "is not empty")
+                } else {
+                    ("Active", "is empty")
+                };
                 if at.text() != want {
-                    errors.invalid(&at, &format!("may only be '{want}' if `deletionTimestamp` {when}"));
+                    errors.invalid(
+                        &at,
+                        &format!("may only be '{want}' if `deletionTimestamp` {when}"),
+                    );
                 }
             }
             _ => {}

@@ -43,7 +43,9 @@ impl Strategy for LimitRanges {
 }
 
 fn fill_from(limit: &mut Map, to: &str, from: &str) {
-    let Some(source) = limit.get(from).and_then(Value::as_object).cloned() else { return };
+    let Some(source) = limit.get(from).and_then(Value::as_object).cloned() else {
+        return;
+    };
     if source.is_empty() {
         return;
     }
@@ -59,7 +61,9 @@ fn limits(errors: &mut Errors, at: &At) {
         let kind = limit.field("type");
         if !Names::Qualified.allows(kind.text()) {
             errors.name_as(&kind, kind.text(), Names::Qualified);
-        } else if !kind.text().contains('/') && !["Pod", "Container", "PersistentVolumeClaim"].contains(&kind.text()) {
+        } else if !kind.text().contains('/')
+            && !["Pod", "Container", "PersistentVolumeClaim"].contains(&kind.text())
+        {
             errors.invalid(&kind, "must be a standard limit type or fully qualified");
         }
         if kinds.contains(&kind.text()) {
@@ -70,15 +74,25 @@ fn limits(errors: &mut Errors, at: &At) {
         for name in ["max", "min", "default", "defaultRequest"] {
             let amounts = limit.field(name);
             if is_pod && name.starts_with("default") {
-                if amounts.value().as_object().is_some_and(|map| !map.is_empty()) {
+                if amounts
+                    .value()
+                    .as_object()
+                    .is_some_and(|map| !map.is_empty())
+                {
                     errors.forbidden(&amounts, "may not be specified when `type` is 'Pod'");
                 }
                 continue;
             }
             limit_names(errors, &amounts, kind.text());
         }
-        if kind.text() == "PersistentVolumeClaim" && !limit.field("min").key("storage").is_set() && !limit.field("max").key("storage").is_set() {
-            errors.required(&limit.field("limits"), "either minimum or maximum storage value is required, but neither was provided");
+        if kind.text() == "PersistentVolumeClaim"
+            && !limit.field("min").key("storage").is_set()
+            && !limit.field("max").key("storage").is_set()
+        {
+            errors.required(
+                &limit.field("limits"),
+                "either minimum or maximum storage value is required, but neither was provided",
+            );
         }
         limit_names(errors, &limit.field("maxLimitRequestRatio"), kind.text());
         relations(errors, &limit, is_pod);
@@ -88,7 +102,8 @@ fn limits(errors: &mut Errors, at: &At) {
 fn limit_names(errors: &mut Errors, amounts: &At, kind: &str) {
     for (name, amount) in amounts.entries() {
         let known = resource_name(errors, &amount, name);
-        let container = ["cpu", "memory", "ephemeral-storage"].contains(&name) || name.starts_with("hugepages-");
+        let container = ["cpu", "memory", "ephemeral-storage"].contains(&name)
+            || name.starts_with("hugepages-");
         if known && ["Pod", "Container"].contains(&kind) && !name.contains('/') && !container {
             errors.invalid_as(&amount, name, "must be a standard resource for containers");
         }
@@ -97,9 +112,19 @@ fn limit_names(errors: &mut Errors, amounts: &At, kind: &str) {
 
 fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
     let mut names: Vec<&str> = Vec::new();
-    for list in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+    for list in [
+        "max",
+        "min",
+        "default",
+        "defaultRequest",
+        "maxLimitRequestRatio",
+    ] {
         if let Some(map) = limit.value()[list].as_object() {
-            names.extend(map.keys().filter(|key| !names.contains(key)).collect::<Vec<_>>());
+            names.extend(
+                map.keys()
+                    .filter(|key| !names.contains(key))
+                    .collect::<Vec<_>>(),
+            );
         }
     }
     names.sort_unstable();
@@ -110,8 +135,16 @@ fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
             (!skipped).then(|| Quantity::parse(text).ok()).flatten()
         };
         let (min, max) = (read("min"), read("max"));
-        let (default, request, ratio) = (read("default"), read("defaultRequest"), read("maxLimitRequestRatio"));
-        let mut check = |list: &str, shown: &Option<Quantity>, small: &Option<Quantity>, large: &Option<Quantity>, words: (&str, &str)| {
+        let (default, request, ratio) = (
+            read("default"),
+            read("defaultRequest"),
+            read("maxLimitRequestRatio"),
+        );
+        let mut check = |list: &str,
+                         shown: &Option<Quantity>,
+                         small: &Option<Quantity>,
+                         large: &Option<Quantity>,
+                         words: (&str, &str)| {
             if let (Some(small), Some(large), Some(shown)) = (small, large, shown)
                 && small > large
             {
@@ -119,21 +152,50 @@ fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
                 errors.invalid_as(
                     &at.key(name),
                     shown.canonical(),
-                    &format!("{} value {} is greater than {} value {}", words.0, small.canonical(), words.1, large.canonical()),
+                    &format!(
+                        "{} value {} is greater than {} value {}",
+                        words.0,
+                        small.canonical(),
+                        words.1,
+                        large.canonical()
+                    ),
                 );
             }
         };
         check("min", &min, &min, &max, ("min", "max"));
-        check("defaultRequest", &request, &min, &request, ("min", "default request"));
-        check("defaultRequest", &request, &request, &max, ("default request", "max"));
-        check("defaultRequest", &request, &request, &default, ("default request", "default limit"));
+        check(
+            "defaultRequest",
+            &request,
+            &min,
+            &request,
+            ("min", "default request"),
+        );
+        check(
+            "defaultRequest",
+            &request,
+            &request,
+            &max,
+            ("default request", "max"),
+        );
+        check(
+            "defaultRequest",
+            &request,
+            &request,
+            &default,
+            ("default request", "default limit"),
+        );
         check("default", &min, &min, &default, ("min", "default"));
         check("default", &max, &default, &max, ("default", "max"));
         if let Some(ratio) = ratio.filter(|ratio| *ratio < Quantity::from(1)) {
             let at = limit.field("maxLimitRequestRatio");
-            errors.invalid_as(&at.key(name), ratio.canonical(), &format!("ratio {} is less than 1", ratio.canonical()));
+            errors.invalid_as(
+                &at.key(name),
+                ratio.canonical(),
+                &format!("ratio {} is less than 1", ratio.canonical()),
+            );
         }
-        let overcommit = !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"));
+        let overcommit = !name.starts_with("hugepages-")
+            && (!name.contains('/') || name.contains("kubernetes.io/"));
         if let (Some(default), Some(request)) = (&default, &request)
             && !overcommit
             && default != request
@@ -142,7 +204,11 @@ fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
             errors.invalid_as(
                 &at.key(name),
                 request.canonical(),
-                &format!("default value {} must equal to defaultRequest value {} in {name}", default.canonical(), request.canonical()),
+                &format!(
+                    "default value {} must equal to defaultRequest value {} in {name}",
+                    default.canonical(),
+                    request.canonical()
+                ),
             );
         }
     }
@@ -182,7 +248,11 @@ impl Strategy for ResourceQuotas {
         quota(&mut errors, &spec);
         quota(&mut errors, &spec);
         let sorted = |spec: &Value| {
-            let mut scopes: Vec<String> = spec.array_at(&["scopes"]).iter().filter_map(|s| s.as_str().map(str::to_owned)).collect();
+            let mut scopes: Vec<String> = spec
+                .array_at(&["scopes"])
+                .iter()
+                .filter_map(|s| s.as_str().map(str::to_owned))
+                .collect();
             scopes.sort();
             scopes.dedup();
             scopes
@@ -195,13 +265,31 @@ impl Strategy for ResourceQuotas {
 }
 
 const QUOTA_RESOURCES: &[&str] = &[
-    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage",
-    "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers",
-    "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
 ];
 
 fn is_quota_resource(name: &str) -> bool {
-    QUOTA_RESOURCES.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
+    QUOTA_RESOURCES.contains(&name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
 }
 
 fn amounts(errors: &mut Errors, at: &At) {
@@ -217,7 +305,9 @@ fn amounts(errors: &mut Errors, at: &At) {
 fn quota(errors: &mut Errors, spec: &At) {
     amounts(errors, &spec.field("hard"));
     let scopes = spec.field("scopes");
-    let hard: Vec<&str> = spec.value()["hard"].as_object().map_or(Vec::new(), |map| map.keys().collect());
+    let hard: Vec<&str> = spec.value()["hard"]
+        .as_object()
+        .map_or(Vec::new(), |map| map.keys().collect());
     let given: Vec<&str> = scopes.list().iter().filter_map(Value::as_str).collect();
     for scope in &given {
         if !is_scope(scope) {
@@ -234,13 +324,20 @@ fn quota(errors: &mut Errors, spec: &At) {
     let expressions = selector.field("matchExpressions");
     let mut selected: Vec<&str> = Vec::new();
     for requirement in expressions.list() {
-        let (scope, operator) = (requirement.str_at(&["scopeName"]), requirement.str_at(&["operator"]));
+        let (scope, operator) = (
+            requirement.str_at(&["scopeName"]),
+            requirement.str_at(&["operator"]),
+        );
         if !is_scope(scope) {
             errors.invalid_as(&expressions.field("scopeName"), scope, "unsupported scope");
         }
         for name in &hard {
             if is_quota_resource(name) && !scope_fits(scope, name) {
-                errors.invalid_as(&expressions, selector.value(), "unsupported scope applied to resource");
+                errors.invalid_as(
+                    &expressions,
+                    selector.value(),
+                    "unsupported scope applied to resource",
+                );
             }
         }
         if is_scope(scope) && scope != "PriorityClass" && operator != "Exists" {
@@ -262,7 +359,11 @@ fn quota(errors: &mut Errors, spec: &At) {
                 "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
             ),
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.invalid_as(&expressions.field("operator"), other, "not a valid selector operator"),
+            other => errors.invalid_as(
+                &expressions.field("operator"),
+                other,
+                "not a valid selector operator",
+            ),
         }
         selected.push(scope);
     }
@@ -272,7 +373,10 @@ fn quota(errors: &mut Errors, spec: &At) {
 }
 
 fn conflicting(errors: &mut Errors, at: &At, scopes: &[&str]) {
-    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
+    for pair in [
+        ["BestEffort", "NotBestEffort"],
+        ["Terminating", "NotTerminating"],
+    ] {
         if pair.iter().all(|scope| scopes.contains(scope)) {
             errors.invalid(at, "conflicting scopes");
         }
@@ -281,20 +385,40 @@ fn conflicting(errors: &mut Errors, at: &At, scopes: &[&str]) {
 
 fn is_scope(scope: &str) -> bool {
     [
-        "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass",
+        "Terminating",
+        "NotTerminating",
+        "BestEffort",
+        "NotBestEffort",
+        "PriorityClass",
+        "CrossNamespacePodAffinity",
+        "VolumeAttributesClass",
     ]
     .contains(&scope)
 }
 
 fn scope_fits(scope: &str, resource: &str) -> bool {
     let compute = [
-        "pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "ephemeral-storage",
-        "requests.ephemeral-storage", "limits.ephemeral-storage",
+        "pods",
+        "cpu",
+        "memory",
+        "requests.cpu",
+        "requests.memory",
+        "limits.cpu",
+        "limits.memory",
+        "ephemeral-storage",
+        "requests.ephemeral-storage",
+        "limits.ephemeral-storage",
     ];
     match scope {
         "BestEffort" => resource == "pods",
-        "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" => compute.contains(&resource),
-        "VolumeAttributesClass" => ["persistentvolumeclaims", "requests.storage"].contains(&resource),
+        "Terminating"
+        | "NotTerminating"
+        | "NotBestEffort"
+        | "PriorityClass"
+        | "CrossNamespacePodAffinity" => compute.contains(&resource),
+        "VolumeAttributesClass" => {
+            ["persistentvolumeclaims", "requests.storage"].contains(&resource)
+        }
         _ => true,
     }
 }

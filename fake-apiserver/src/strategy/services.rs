@@ -35,9 +35,14 @@ impl Strategy for Services {
         match text(spec, "sessionAffinity") {
             "None" => drop(spec.remove("sessionAffinityConfig")),
             "ClientIP" => {
-                let given = spec.get("sessionAffinityConfig").and_then(|c| c.at(&["clientIP", "timeoutSeconds"]));
+                let given = spec
+                    .get("sessionAffinityConfig")
+                    .and_then(|c| c.at(&["clientIP", "timeoutSeconds"]));
                 if given.is_none_or(Value::is_null) {
-                    spec.insert("sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 10800}}));
+                    spec.insert(
+                        "sessionAffinityConfig",
+                        json!({"clientIP": {"timeoutSeconds": 10800}}),
+                    );
                 }
             }
             _ => {}
@@ -47,9 +52,18 @@ impl Strategy for Services {
             let number = port["port"].clone();
             let port = port.make_object();
             fill(port, "protocol", "TCP");
-            let unset = port.get("targetPort").is_none_or(|target| target.is_null() || target.as_i64() == Some(0) || *target == "");
+            let unset = port.get("targetPort").is_none_or(|target| {
+                target.is_null() || target.as_i64() == Some(0) || *target == ""
+            });
             if unset {
-                port.insert("targetPort", if number.is_null() { Value::Int(0) } else { number });
+                port.insert(
+                    "targetPort",
+                    if number.is_null() {
+                        Value::Int(0)
+                    } else {
+                        number
+                    },
+                );
             }
         }
         if externally_accessible(spec) {
@@ -61,7 +75,11 @@ impl Strategy for Services {
         }
         if kind == "LoadBalancer" {
             absent(spec, "allocateLoadBalancerNodePorts", || Value::Bool(true));
-            if let Some(balancer) = map.get_mut("status").and_then(|s| s.get_mut("loadBalancer")).and_then(Value::as_object_mut) {
+            if let Some(balancer) = map
+                .get_mut("status")
+                .and_then(|s| s.get_mut("loadBalancer"))
+                .and_then(Value::as_object_mut)
+            {
                 for ingress in items(balancer, "ingress") {
                     let ingress = ingress.make_object();
                     if !text(ingress, "ip").is_empty() {
@@ -96,7 +114,13 @@ impl Strategy for Services {
         sync_ips(spec, &stored);
         let invalid = |causes| Status::invalid("", "Service", &name, causes);
         families(spec, Some(&stored)).map_err(invalid)?;
-        allocate(cx, spec, Some((&stored, old.str_at(&["metadata", "uid"]))), &name).map_err(invalid)?;
+        allocate(
+            cx,
+            spec,
+            Some((&stored, old.str_at(&["metadata", "uid"]))),
+            &name,
+        )
+        .map_err(invalid)?;
         drop_by_type(spec, &stored);
         drop_on_external_name(spec);
         let balanced = text(spec, "type") == "LoadBalancer";
@@ -119,7 +143,12 @@ impl Strategy for Services {
         if cx.subresource == "status" {
             let status = root.field("status");
             let used = old["status"].array_at(&["loadBalancer", "ingress"]);
-            load_balancer(&mut errors, &status.field("loadBalancer"), new.str_at(&["spec", "type"]), used);
+            load_balancer(
+                &mut errors,
+                &status.field("loadBalancer"),
+                new.str_at(&["spec", "type"]),
+                used,
+            );
             metadata::conditions(&mut errors, &status.field("conditions"));
             return errors.causes;
         }
@@ -150,12 +179,16 @@ fn text<'a>(map: &'a Map, key: &str) -> &'a str {
 }
 
 fn list<'a>(map: &'a Map, key: &str) -> &'a [Value] {
-    map.get(key).and_then(Value::as_array).map_or(&[], |items| items.as_slice())
+    map.get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], |items| items.as_slice())
 }
 
 fn externally_accessible(spec: &Map) -> bool {
     let kind = text(spec, "type");
-    kind == "LoadBalancer" || kind == "NodePort" || (kind == "ClusterIP" && !list(spec, "externalIPs").is_empty())
+    kind == "LoadBalancer"
+        || kind == "NodePort"
+        || (kind == "ClusterIP" && !list(spec, "externalIPs").is_empty())
 }
 
 fn needs_ip(spec: &Map) -> bool {
@@ -165,7 +198,11 @@ fn needs_ip(spec: &Map) -> bool {
 fn needs_node_port(spec: &Map) -> bool {
     match text(spec, "type") {
         "NodePort" => true,
-        "LoadBalancer" => spec.get("allocateLoadBalancerNodePorts").and_then(Value::as_bool) != Some(false),
+        "LoadBalancer" => {
+            spec.get("allocateLoadBalancerNodePorts")
+                .and_then(Value::as_bool)
+                != Some(false)
+        }
         _ => false,
     }
 }
@@ -180,7 +217,9 @@ fn is_headless(spec: &Map) -> bool {
 }
 
 fn no_selector(spec: &Map) -> bool {
-    spec.get("selector").and_then(Value::as_object).is_none_or(|map| map.is_empty())
+    spec.get("selector")
+        .and_then(Value::as_object)
+        .is_none_or(|map| map.is_empty())
 }
 
 fn first_ip(spec: &mut Map) {
@@ -197,25 +236,47 @@ fn keep_allocated(spec: &mut Map, old: &Map) {
             spec.insert("clusterIP", text(old, "clusterIP"));
         }
         if list(spec, "clusterIPs").is_empty() && !list(old, "clusterIPs").is_empty() {
-            spec.insert("clusterIPs", old.get("clusterIPs").cloned().unwrap_or_default());
+            spec.insert(
+                "clusterIPs",
+                old.get("clusterIPs").cloned().unwrap_or_default(),
+            );
         }
     }
-    let numbers = |map: &Map| -> Vec<i64> { list(map, "ports").iter().filter_map(|port| port["nodePort"].as_i64()).filter(|n| *n != 0).collect() };
+    let numbers = |map: &Map| -> Vec<i64> {
+        list(map, "ports")
+            .iter()
+            .filter_map(|port| port["nodePort"].as_i64())
+            .filter(|n| *n != 0)
+            .collect()
+    };
     if needs_node_port(old) && needs_node_port(spec) {
         let (before, now) = (numbers(old), numbers(spec));
         for port in items(spec, "ports") {
             if port["nodePort"].as_i64().unwrap_or(0) != 0 {
                 continue;
             }
-            let same = list(old, "ports").iter().rev().find(|old| old.str_at(&["name"]) == port.str_at(&["name"]));
+            let same = list(old, "ports")
+                .iter()
+                .rev()
+                .find(|old| old.str_at(&["name"]) == port.str_at(&["name"]));
             let number = same.and_then(|old| old["nodePort"].as_i64()).unwrap_or(0);
             if number != 0 && !(before.contains(&number) && now.contains(&number)) {
                 port["nodePort"] = Value::Int(number);
             }
         }
     }
-    if needs_health_port(old) && needs_health_port(spec) && spec.get("healthCheckNodePort").and_then(Value::as_i64).unwrap_or(0) == 0 {
-        spec.insert("healthCheckNodePort", old.get("healthCheckNodePort").cloned().unwrap_or_default());
+    if needs_health_port(old)
+        && needs_health_port(spec)
+        && spec
+            .get("healthCheckNodePort")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+            == 0
+    {
+        spec.insert(
+            "healthCheckNodePort",
+            old.get("healthCheckNodePort").cloned().unwrap_or_default(),
+        );
     }
 }
 
@@ -223,8 +284,14 @@ fn keep_allocated(spec: &mut Map, old: &Map) {
 fn sync_ips(spec: &mut Map, old: &Map) {
     let (ip, old_ip) = (text(spec, "clusterIP").to_owned(), text(old, "clusterIP"));
     let same_list = list(spec, "clusterIPs") == list(old, "clusterIPs");
-    if list(old, "clusterIPs").len() > list(spec, "clusterIPs").len() && list(spec, "clusterIPs").is_empty() && ip == old_ip {
-        spec.insert("clusterIPs", old.get("clusterIPs").cloned().unwrap_or_default());
+    if list(old, "clusterIPs").len() > list(spec, "clusterIPs").len()
+        && list(spec, "clusterIPs").is_empty()
+        && ip == old_ip
+    {
+        spec.insert(
+            "clusterIPs",
+            old.get("clusterIPs").cloned().unwrap_or_default(),
+        );
     }
     if ip == old_ip || !same_list {
         return;
@@ -243,14 +310,24 @@ fn families(spec: &mut Map, old: Option<&Map>) -> Result<(), Vec<Cause>> {
     }
     let headless_free = text(spec, "clusterIP") == "None" && no_selector(spec);
     if text(spec, "ipFamilyPolicy").is_empty() {
-        let inherited = old.map(|old| text(old, "ipFamilyPolicy")).filter(|policy| !policy.is_empty());
-        let policy = inherited.unwrap_or(if headless_free { "RequireDualStack" } else { "SingleStack" }).to_owned();
+        let inherited = old
+            .map(|old| text(old, "ipFamilyPolicy"))
+            .filter(|policy| !policy.is_empty());
+        let policy = inherited
+            .unwrap_or(if headless_free {
+                "RequireDualStack"
+            } else {
+                "SingleStack"
+            })
+            .to_owned();
         spec.insert("ipFamilyPolicy", policy);
     }
     let mut errors = Errors::default();
     let shown = Value::Object(spec.clone());
     let at = At::named("spec", &shown);
-    let stored = old.map(|old| Value::Object(old.clone())).unwrap_or_default();
+    let stored = old
+        .map(|old| Value::Object(old.clone()))
+        .unwrap_or_default();
     related_ips(&mut errors, &at, stored.array_at(&["clusterIPs"]));
     if !errors.is_empty() {
         return Err(errors.causes);
@@ -301,7 +378,10 @@ fn families(spec: &mut Map, old: Option<&Map>) -> Result<(), Vec<Cause>> {
         return Ok(());
     }
     if policy_at.text() == "RequireDualStack" {
-        errors.invalid(&policy_at, "this cluster is not configured for dual-stack services");
+        errors.invalid(
+            &policy_at,
+            "this cluster is not configured for dual-stack services",
+        );
     }
     let families = at.field("ipFamilies");
     for family in families.items().filter(|family| family.text() != "IPv4") {
@@ -322,35 +402,64 @@ fn in_range(ip: Ipv4Addr) -> bool {
     u32::from(ip) & mask == u32::from(RANGE.0) & mask
 }
 
-fn allocate(cx: &mut Cx<'_>, spec: &mut Map, old: Option<(&Map, &str)>, _name: &str) -> Result<(), Vec<Cause>> {
+fn allocate(
+    cx: &mut Cx<'_>,
+    spec: &mut Map,
+    old: Option<(&Map, &str)>,
+    _name: &str,
+) -> Result<(), Vec<Cause>> {
     let (stored, uid) = old.map_or((None, ""), |(map, uid)| (Some(map), uid));
-    let others: Vec<_> = cx.store.objects(cx.resource.id).map(|(_, object)| object.clone()).filter(|object| object.uid() != uid).collect();
+    let others: Vec<_> = cx
+        .store
+        .objects(cx.resource.id)
+        .map(|(_, object)| object.clone())
+        .filter(|object| object.uid() != uid)
+        .collect();
     let had_ip = stored.is_some_and(|old| needs_ip(old) && !list(old, "clusterIPs").is_empty());
-    if needs_ip(spec) && !had_ip && list(spec, "clusterIPs").first().is_none_or(|ip| *ip != "None") {
-        cluster_ip(cx, spec, |ip| others.iter().any(|object| object.value().str_at(&["spec", "clusterIP"]) == ip))?;
+    if needs_ip(spec)
+        && !had_ip
+        && list(spec, "clusterIPs")
+            .first()
+            .is_none_or(|ip| *ip != "None")
+    {
+        cluster_ip(cx, spec, |ip| {
+            others
+                .iter()
+                .any(|object| object.value().str_at(&["spec", "clusterIP"]) == ip)
+        })?;
     }
     let taken = |protocol: &str, number: i64| {
         others.iter().any(|object| {
             let service = object.value();
             let health = service.i64_at(&["spec", "healthCheckNodePort"]) == Some(number);
             health
-                || service
-                    .array_at(&["spec", "ports"])
-                    .iter()
-                    .any(|port| port["nodePort"].as_i64() == Some(number) && port.str_at(&["protocol"]) == protocol)
+                || service.array_at(&["spec", "ports"]).iter().any(|port| {
+                    port["nodePort"].as_i64() == Some(number)
+                        && port.str_at(&["protocol"]) == protocol
+                })
         })
     };
     if needs_node_port(spec) {
         node_ports(cx, spec, stored, &taken)?;
     }
-    if needs_health_port(spec) && spec.get("healthCheckNodePort").and_then(Value::as_i64).unwrap_or(0) == 0 {
+    if needs_health_port(spec)
+        && spec
+            .get("healthCheckNodePort")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+            == 0
+    {
         let number = draw_port(cx, |number| taken("TCP", number));
         spec.insert("healthCheckNodePort", number);
     }
     Ok(())
 }
 
-fn cluster_ip(cx: &mut Cx<'_>, spec: &mut Map, taken: impl Fn(&str) -> bool) -> Result<(), Vec<Cause>> {
+fn cluster_ip(
+    cx: &mut Cx<'_>,
+    spec: &mut Map,
+    taken: impl Fn(&str) -> bool,
+) -> Result<(), Vec<Cause>> {
     let refuse = |spec: &Map, why: &str| {
         let shown = spec.get("clusterIPs").cloned().unwrap_or_default();
         vec![Cause::invalid("spec.clusterIPs", &shown, why)]
@@ -360,17 +469,28 @@ fn cluster_ip(cx: &mut Cx<'_>, spec: &mut Map, taken: impl Fn(&str) -> bool) -> 
         return match addresses::parse(&wanted) {
             Some(IpAddr::V4(ip)) if in_range(ip) => {
                 if taken(&wanted) {
-                    return Err(refuse(spec, &format!("failed to allocate IP {wanted}: provided IP is already allocated")));
+                    return Err(refuse(
+                        spec,
+                        &format!(
+                            "failed to allocate IP {wanted}: provided IP is already allocated"
+                        ),
+                    ));
                 }
                 Ok(())
             }
-            _ => Err(refuse(spec, &format!("failed to allocate IP {wanted}: the provided network does not match the current range"))),
+            _ => Err(refuse(
+                spec,
+                &format!(
+                    "failed to allocate IP {wanted}: the provided network does not match the current range"
+                ),
+            )),
         };
     }
     let size = 1_u64 << (32 - RANGE.1);
     // The first addresses are left to those who ask for them by name.
     for _ in 0..1000 {
-        let ip = Ipv4Addr::from(u32::from(RANGE.0) + 16 + cx.ids.number(size - 17) as u32).to_string();
+        let ip =
+            Ipv4Addr::from(u32::from(RANGE.0) + 16 + cx.ids.number(size - 17) as u32).to_string();
         if !taken(&ip) {
             spec.insert("clusterIPs", json!([(ip.as_str())]));
             spec.insert("clusterIP", ip);
@@ -380,16 +500,34 @@ fn cluster_ip(cx: &mut Cx<'_>, spec: &mut Map, taken: impl Fn(&str) -> bool) -> 
     Err(refuse(spec, "failed to allocate IP: range is full"))
 }
 
-fn node_ports(cx: &mut Cx<'_>, spec: &mut Map, old: Option<&Map>, taken: &dyn Fn(&str, i64) -> bool) -> Result<(), Vec<Cause>> {
+fn node_ports(
+    cx: &mut Cx<'_>,
+    spec: &mut Map,
+    old: Option<&Map>,
+    taken: &dyn Fn(&str, i64) -> bool,
+) -> Result<(), Vec<Cause>> {
     let before: Vec<i64> = old.map_or(Vec::new(), |old| {
-        if needs_node_port(old) { list(old, "ports").iter().filter_map(|port| port["nodePort"].as_i64()).collect() } else { Vec::new() }
+        if needs_node_port(old) {
+            list(old, "ports")
+                .iter()
+                .filter_map(|port| port["nodePort"].as_i64())
+                .collect()
+        } else {
+            Vec::new()
+        }
     });
-    let mut drawn: Vec<i64> = list(spec, "ports").iter().filter_map(|port| port["nodePort"].as_i64()).filter(|n| *n != 0).collect();
+    let mut drawn: Vec<i64> = list(spec, "ports")
+        .iter()
+        .filter_map(|port| port["nodePort"].as_i64())
+        .filter(|n| *n != 0)
+        .collect();
     for (index, port) in items(spec, "ports").enumerate() {
         let protocol = port.str_at(&["protocol"]).to_owned();
         let wanted = port["nodePort"].as_i64().unwrap_or(0);
         if wanted == 0 {
-            let number = draw_port(cx, |number| taken(&protocol, number) || drawn.contains(&number));
+            let number = draw_port(cx, |number| {
+                taken(&protocol, number) || drawn.contains(&number)
+            });
             drawn.push(number);
             port["nodePort"] = Value::Int(number);
         } else if !before.contains(&wanted) {
@@ -399,7 +537,11 @@ fn node_ports(cx: &mut Cx<'_>, spec: &mut Map, old: Option<&Map>, taken: &dyn Fn
                 return Err(vec![Cause::invalid(field, &wanted.into(), why)]);
             }
             if taken(&protocol, wanted) {
-                return Err(vec![Cause::invalid(field, &wanted.into(), "provided port is already allocated")]);
+                return Err(vec![Cause::invalid(
+                    field,
+                    &wanted.into(),
+                    "provided port is already allocated",
+                )]);
             }
         }
     }
@@ -407,7 +549,9 @@ fn node_ports(cx: &mut Cx<'_>, spec: &mut Map, old: Option<&Map>, taken: &dyn Fn
 }
 
 fn draw_port(cx: &mut Cx<'_>, taken: impl Fn(i64) -> bool) -> i64 {
-    let first = NODE_PORTS.start() + cx.ids.number((NODE_PORTS.end() - NODE_PORTS.start() + 1) as u64) as i64;
+    let first = NODE_PORTS.start()
+        + cx.ids
+            .number((NODE_PORTS.end() - NODE_PORTS.start() + 1) as u64) as i64;
     let all = (first..=*NODE_PORTS.end()).chain(*NODE_PORTS.start()..first);
     all.into_iter().find(|number| !taken(*number)).unwrap_or(0)
 }
@@ -421,7 +565,9 @@ fn drop_on_external_name(spec: &mut Map) {
 // What belonged to the old type and was only carried along goes.
 fn drop_by_type(spec: &mut Map, old: &Map) {
     if needs_ip(old) && !needs_ip(spec) {
-        if text(spec, "clusterIP") == text(old, "clusterIP") && list(spec, "clusterIPs") == list(old, "clusterIPs") {
+        if text(spec, "clusterIP") == text(old, "clusterIP")
+            && list(spec, "clusterIPs") == list(old, "clusterIPs")
+        {
             spec.remove("clusterIP");
             spec.remove("clusterIPs");
         }
@@ -433,15 +579,25 @@ fn drop_by_type(spec: &mut Map, old: &Map) {
     }
     let wants_port = |map: &Map| matches!(text(map, "type"), "NodePort" | "LoadBalancer");
     if wants_port(old) && !wants_port(spec) {
-        let before: Vec<i64> = list(old, "ports").iter().filter_map(|port| port["nodePort"].as_i64()).collect();
-        let carried = list(spec, "ports").iter().filter_map(|port| port["nodePort"].as_i64()).all(|number| number == 0 || before.contains(&number));
+        let before: Vec<i64> = list(old, "ports")
+            .iter()
+            .filter_map(|port| port["nodePort"].as_i64())
+            .collect();
+        let carried = list(spec, "ports")
+            .iter()
+            .filter_map(|port| port["nodePort"].as_i64())
+            .all(|number| number == 0 || before.contains(&number));
         if carried {
             for port in items(spec, "ports") {
                 port.make_object().remove("nodePort");
             }
         }
     }
-    let number = |map: &Map| map.get("healthCheckNodePort").and_then(Value::as_i64).unwrap_or(0);
+    let number = |map: &Map| {
+        map.get("healthCheckNodePort")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+    };
     if needs_health_port(old) && !needs_health_port(spec) && number(spec) == number(old) {
         spec.remove("healthCheckNodePort");
     }
@@ -453,22 +609,35 @@ fn drop_by_type(spec: &mut Map, old: &Map) {
             }
         }
     }
-    if externally_accessible(old) && !externally_accessible(spec) && text(spec, "externalTrafficPolicy") == text(old, "externalTrafficPolicy") {
+    if externally_accessible(old)
+        && !externally_accessible(spec)
+        && text(spec, "externalTrafficPolicy") == text(old, "externalTrafficPolicy")
+    {
         spec.remove("externalTrafficPolicy");
     }
 }
 
 fn service(errors: &mut Errors, root: &At, old: &Value) {
     let spec = root.field("spec");
-    let Some(map) = spec.value().as_object() else { return };
-    let (kind, ports, ips) = (spec.field("type"), spec.field("ports"), spec.field("clusterIPs"));
+    let Some(map) = spec.value().as_object() else {
+        return;
+    };
+    let (kind, ports, ips) = (
+        spec.field("type"),
+        spec.field("ports"),
+        spec.field("clusterIPs"),
+    );
     let headless = is_headless(map);
     if ports.list().is_empty() && !headless && kind.text() != "ExternalName" {
         errors.required(&ports, "");
     }
     match kind.text() {
         "LoadBalancer" | "NodePort" if headless => {
-            errors.invalid_as(&ips.index(0), "None", &format!("may not be set to 'None' for {} services", kind.text()));
+            errors.invalid_as(
+                &ips.index(0),
+                "None",
+                &format!("may not be set to 'None' for {} services", kind.text()),
+            );
         }
         "ExternalName" => {
             for name in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
@@ -501,11 +670,15 @@ fn service(errors: &mut Errors, root: &At, old: &Value) {
         related_ips(errors, &spec, old["spec"].array_at(&["clusterIPs"]));
     }
     for ip in spec.field("externalIPs").items() {
-        if old["spec"].array_at(&["externalIPs"]).contains(ip.value()) || addresses::ip(errors, &ip) {
+        if old["spec"].array_at(&["externalIPs"]).contains(ip.value()) || addresses::ip(errors, &ip)
+        {
             addresses::endpoint(errors, &ip);
         }
     }
-    errors.one_of(&kind, &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
+    errors.one_of(
+        &kind,
+        &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
+    );
     node_port_rules(errors, &ports, kind.text());
     balancer_rules(errors, root, &spec, old);
     traffic_rules(errors, &spec, map);
@@ -539,7 +712,10 @@ fn node_port_rules(errors: &mut Errors, ports: &At, kind: &str) {
     if kind == "ClusterIP" {
         for port in ports.items() {
             if port.field("nodePort").int().unwrap_or(0) != 0 {
-                errors.forbidden(&port.field("nodePort"), "may not be used when `type` is 'ClusterIP'");
+                errors.forbidden(
+                    &port.field("nodePort"),
+                    "may not be used when `type` is 'ClusterIP'",
+                );
             }
         }
     }
@@ -556,7 +732,10 @@ fn node_port_rules(errors: &mut Errors, ports: &At, kind: &str) {
     }
     let mut numbers: Vec<(&str, i64)> = Vec::new();
     for port in ports.items() {
-        let key = (port.field("protocol").text(), port.field("port").int().unwrap_or(0));
+        let key = (
+            port.field("protocol").text(),
+            port.field("port").int().unwrap_or(0),
+        );
         if numbers.contains(&key) {
             errors.push(Cause::new(
                 "FieldValueDuplicate",
@@ -574,7 +753,10 @@ fn node_port_rules(errors: &mut Errors, ports: &At, kind: &str) {
 fn balancer_rules(errors: &mut Errors, root: &At, spec: &At, old: &Value) {
     const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
     let balanced = spec.field("type").text() == "LoadBalancer";
-    let ranges = spec.field_as("LoadBalancerSourceRanges", &spec.value()["loadBalancerSourceRanges"]);
+    let ranges = spec.field_as(
+        "LoadBalancerSourceRanges",
+        &spec.value()["loadBalancerSourceRanges"],
+    );
     let meta = root.field("metadata");
     let annotations = meta.field("annotations");
     let annotated = annotations.key("service.beta.kubernetes.io/load-balancer-source-ranges");
@@ -583,7 +765,10 @@ fn balancer_rules(errors: &mut Errors, root: &At, spec: &At, old: &Value) {
             errors.forbidden(&ranges, ONLY);
         }
         for range in ranges.items() {
-            if !old["spec"].array_at(&["loadBalancerSourceRanges"]).contains(range.value()) {
+            if !old["spec"]
+                .array_at(&["loadBalancerSourceRanges"])
+                .contains(range.value())
+            {
                 addresses::block(errors, &range);
             }
         }
@@ -591,7 +776,12 @@ fn balancer_rules(errors: &mut Errors, root: &At, spec: &At, old: &Value) {
         if !balanced {
             errors.forbidden(&annotated, ONLY);
         }
-        for part in annotated.text().split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        for part in annotated
+            .text()
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let value = Value::from(part);
             addresses::block(errors, &At::named(&annotated.path(), &value));
         }
@@ -615,7 +805,10 @@ fn traffic_rules(errors: &mut Errors, spec: &At, map: &Map) {
     if externally_accessible(map) {
         errors.one_of(&external, &["Cluster", "Local"]);
     } else if !external.text().is_empty() {
-        errors.invalid(&external, "may only be set for externally-accessible services");
+        errors.invalid(
+            &external,
+            "may only be set for externally-accessible services",
+        );
     }
     let health = spec.field("healthCheckNodePort");
     if needs_health_port(map) {
@@ -625,7 +818,10 @@ fn traffic_rules(errors: &mut Errors, spec: &At, map: &Map) {
             errors.port(&health);
         }
     } else if health.int().unwrap_or(0) != 0 {
-        errors.invalid(&health, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+        errors.invalid(
+            &health,
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        );
     }
     let internal = spec.field("internalTrafficPolicy");
     if internal.is_set() {
@@ -633,12 +829,19 @@ fn traffic_rules(errors: &mut Errors, spec: &At, map: &Map) {
     }
     let distribution = spec.field("trafficDistribution");
     if distribution.is_set() {
-        errors.one_of_in_order(&distribution, &["PreferClose", "PreferSameZone", "PreferSameNode"]);
+        errors.one_of_in_order(
+            &distribution,
+            &["PreferClose", "PreferSameZone", "PreferSameNode"],
+        );
     }
 }
 
 fn related_ips(errors: &mut Errors, spec: &At, known: &[Value]) {
-    let (ip, ips, families) = (spec.field("clusterIP"), spec.field("clusterIPs"), spec.field("ipFamilies"));
+    let (ip, ips, families) = (
+        spec.field("clusterIP"),
+        spec.field("clusterIPs"),
+        spec.field("ipFamilies"),
+    );
     if ip.text().is_empty() {
         if !ips.list().is_empty() {
             errors.invalid(&ips, "must be empty when `clusterIP` is not specified");
@@ -656,7 +859,10 @@ fn related_ips(errors: &mut Errors, spec: &At, known: &[Value]) {
     }
     let policy = spec.field("ipFamilyPolicy");
     if policy.is_set() {
-        errors.one_of(&policy, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
+        errors.one_of(
+            &policy,
+            &["PreferDualStack", "RequireDualStack", "SingleStack"],
+        );
     }
     let mut wrong = false;
     for (index, ip) in ips.items().enumerate() {
@@ -675,7 +881,9 @@ fn related_ips(errors: &mut Errors, spec: &At, known: &[Value]) {
     if wrong {
         return;
     }
-    let is_v6 = |ip: &Value| addresses::parse(ip.as_str().unwrap_or_default()).is_some_and(|ip| ip.is_ipv6());
+    let is_v6 = |ip: &Value| {
+        addresses::parse(ip.as_str().unwrap_or_default()).is_some_and(|ip| ip.is_ipv6())
+    };
     if ips.list().len() > 1 && is_v6(&ips.list()[0]) == is_v6(&ips.list()[1]) {
         errors.invalid(&ips, "may specify no more than one IP for each IP family");
     }
@@ -685,7 +893,10 @@ fn related_ips(errors: &mut Errors, spec: &At, known: &[Value]) {
     for (index, (ip, family)) in ips.items().zip(families.list()).enumerate() {
         let family = family.as_str().unwrap_or_default();
         if (family == "IPv4" && is_v6(ip.value())) || (family == "IPv6" && !is_v6(ip.value())) {
-            errors.invalid(&ip, &format!("expected an {family} value as indicated by `ipFamilies[{index}]`"));
+            errors.invalid(
+                &ip,
+                &format!("expected an {family} value as indicated by `ipFamilies[{index}]`"),
+            );
         }
     }
 }
@@ -698,8 +909,16 @@ fn fixed_ips(errors: &mut Errors, spec: &At, old: &Value) {
     }
     let (now, before) = (headless(spec.value()), headless(old));
     for (name, unset, release) in [
-        ("clusterIPs", "primary clusterIP can not be unset", "secondary clusterIP"),
-        ("ipFamilies", "primary ipFamily can not be unset", "secondary ipFamily"),
+        (
+            "clusterIPs",
+            "primary clusterIP can not be unset",
+            "secondary clusterIP",
+        ),
+        (
+            "ipFamilies",
+            "primary ipFamily can not be unset",
+            "secondary ipFamily",
+        ),
     ] {
         let is_ips = name == "clusterIPs";
         if (is_ips && now && before) || (!is_ips && (now || now != before)) {
@@ -707,12 +926,25 @@ fn fixed_ips(errors: &mut Errors, spec: &At, old: &Value) {
         }
         let (new, stored) = (spec.field(name), old.array_at(&[name]));
         let first = |errors: &mut Errors, index: usize, why: &str| {
-            errors.push(Cause::invalid(format!("spec.{name}[{index}]"), new.value(), why));
+            errors.push(Cause::invalid(
+                format!("spec.{name}[{index}]"),
+                new.value(),
+                why,
+            ));
         };
         let list = new.list();
         if list.len() == stored.len() {
-            for (index, _) in list.iter().zip(stored).enumerate().filter(|(_, (new, old))| new != old) {
-                first(errors, if is_ips { index } else { 0 }, "may not change once set");
+            for (index, _) in list
+                .iter()
+                .zip(stored)
+                .enumerate()
+                .filter(|(_, (new, old))| new != old)
+            {
+                first(
+                    errors,
+                    if is_ips { index } else { 0 },
+                    "may not change once set",
+                );
             }
             continue;
         }
@@ -724,7 +956,10 @@ fn fixed_ips(errors: &mut Errors, spec: &At, old: &Value) {
         }
         let policy = spec.field("ipFamilyPolicy");
         if stored.len() > list.len() && list.len() == 1 && policy.text() != "SingleStack" {
-            errors.invalid(&policy, &format!("must be set to 'SingleStack' when releasing the {release}"));
+            errors.invalid(
+                &policy,
+                &format!("must be set to 'SingleStack' when releasing the {release}"),
+            );
         }
     }
 }
@@ -746,11 +981,18 @@ fn fixed_class(errors: &mut Errors, spec: &At, old: &Value) {
 fn load_balancer(errors: &mut Errors, at: &At, kind: &str, used: &[Value]) {
     let ingresses = at.field("ingress");
     if kind != "LoadBalancer" && !ingresses.list().is_empty() {
-        errors.forbidden(&ingresses, "may only be used when `spec.type` is 'LoadBalancer'");
+        errors.forbidden(
+            &ingresses,
+            "may only be used when `spec.type` is 'LoadBalancer'",
+        );
         return;
     }
     for ingress in ingresses.items() {
-        let (ip, mode, host) = (ingress.field("ip"), ingress.field("ipMode"), ingress.field("hostname"));
+        let (ip, mode, host) = (
+            ingress.field("ip"),
+            ingress.field("ipMode"),
+            ingress.field("hostname"),
+        );
         if !ip.text().is_empty() && !used.iter().any(|old| old["ip"] == *ip.value()) {
             addresses::ip(errors, &ip);
         }

@@ -12,7 +12,7 @@ use super::field::{At, Errors, semantically_equal};
 use super::metadata::{label_selector, selector_is_empty, selector_matches};
 use super::names::Names;
 use super::pods::{self, absent, fill};
-use super::{Cx, Strategy, claims, keep_status_or_rest, metadata, restore};
+use super::{Cx, Strategy, claims, keep_status_or_rest, restore};
 
 const MISMATCH: &str = "`selector` does not match template `labels`";
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -48,11 +48,17 @@ impl Workload {
 
 impl Strategy for Workload {
     fn names(&self) -> Names {
-        if *self == StatefulSet { Names::Label } else { Names::Subdomain }
+        if *self == StatefulSet {
+            Names::Label
+        } else {
+            Names::Subdomain
+        }
     }
 
     fn default(&self, _resource: &Resource, object: &mut Value) {
-        let template_labels = object.at(&["spec", "template", "metadata", "labels"]).cloned();
+        let template_labels = object
+            .at(&["spec", "template", "metadata", "labels"])
+            .cloned();
         let map = object.make_object();
         if *self == DaemonSet {
             read_template_generation(map);
@@ -70,17 +76,36 @@ impl Strategy for Workload {
         match self {
             Deployment => {
                 absent(spec, "progressDeadlineSeconds", || Value::Int(600));
-                rolling_update(spec.object("strategy"), &[("maxUnavailable", "25%".into()), ("maxSurge", "25%".into())]);
+                rolling_update(
+                    spec.object("strategy"),
+                    &[("maxUnavailable", "25%".into()), ("maxSurge", "25%".into())],
+                );
             }
-            DaemonSet => rolling_update(spec.object("updateStrategy"), &[("maxUnavailable", Value::Int(1)), ("maxSurge", Value::Int(0))]),
+            DaemonSet => rolling_update(
+                spec.object("updateStrategy"),
+                &[
+                    ("maxUnavailable", Value::Int(1)),
+                    ("maxSurge", Value::Int(0)),
+                ],
+            ),
             StatefulSet => default_stateful_set(spec),
             ReplicationController => {
-                if let Some(labels) = template_labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty())) {
-                    if spec.get("selector").and_then(Value::as_object).is_none_or(|map| map.is_empty()) {
+                if let Some(labels) = template_labels
+                    .filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty()))
+                {
+                    if spec
+                        .get("selector")
+                        .and_then(Value::as_object)
+                        .is_none_or(|map| map.is_empty())
+                    {
                         spec.insert("selector", labels.clone());
                     }
                     let metadata = map.object("metadata");
-                    if metadata.get("labels").and_then(Value::as_object).is_none_or(|map| map.is_empty()) {
+                    if metadata
+                        .get("labels")
+                        .and_then(Value::as_object)
+                        .is_none_or(|map| map.is_empty())
+                    {
                         metadata.insert("labels", labels);
                     }
                 }
@@ -115,7 +140,8 @@ impl Strategy for Workload {
             }
             DaemonSet => {
                 // The annotation is a field of the spec on the inside: what is sent does not count.
-                let changed = !semantically_equal(&new["spec"]["template"], &old["spec"]["template"]);
+                let changed =
+                    !semantically_equal(&new["spec"]["template"], &old["spec"]["template"]);
                 set_template_generation(new, template_generation(old) + i64::from(changed));
             }
             _ => {}
@@ -128,7 +154,8 @@ impl Strategy for Workload {
         self.spec(&mut errors, &At::root(object).field("spec"), None);
         if errors.is_empty() {
             let wrong = Names::Label.check(object.str_at(&["metadata", "name"]));
-            if matches!(self, Deployment | ReplicaSet | ReplicationController) && !wrong.is_empty() {
+            if matches!(self, Deployment | ReplicaSet | ReplicationController) && !wrong.is_empty()
+            {
                 cx.warnings.push(format!(
                     "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
                     wrong.join(" ")
@@ -142,7 +169,7 @@ impl Strategy for Workload {
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(new);
-                if cx.subresource == "status" {
+        if cx.subresource == "status" {
             self.status(&mut errors, &root.field("status"), &old["status"]);
             return errors.causes;
         }
@@ -152,11 +179,21 @@ impl Strategy for Workload {
         }
         self.spec(&mut errors, &spec, Some(&old["spec"]));
         match self {
-            Deployment | ReplicaSet => errors.immutable(&spec.field("selector"), &old["spec"]["selector"]),
+            Deployment | ReplicaSet => {
+                errors.immutable(&spec.field("selector"), &old["spec"]["selector"])
+            }
             StatefulSet => {
                 let fixed = |spec: &Value| {
                     let mut spec = spec.as_object().cloned().unwrap_or_default();
-                    let free = ["replicas", "template", "updateStrategy", "minReadySeconds", "ordinals", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy"];
+                    let free = [
+                        "replicas",
+                        "template",
+                        "updateStrategy",
+                        "minReadySeconds",
+                        "ordinals",
+                        "revisionHistoryLimit",
+                        "persistentVolumeClaimRetentionPolicy",
+                    ];
                     spec.retain(|key, _| !free.contains(&key));
                     Value::Object(spec)
                 };
@@ -178,9 +215,20 @@ impl Strategy for Workload {
             || (*self == Deployment && !same_map(&annotations(new), &annotations(old)))
     }
 
-    fn field(&self, _resource: &Resource, object: &Value, name: &str) -> Option<json::CompactString> {
+    fn field(
+        &self,
+        _resource: &Resource,
+        object: &Value,
+        name: &str,
+    ) -> Option<json::CompactString> {
         let counted = matches!(self, ReplicaSet | ReplicationController);
-        (counted && name == "status.replicas").then(|| object.i64_at(&["status", "replicas"]).unwrap_or(0).to_string().into())
+        (counted && name == "status.replicas").then(|| {
+            object
+                .i64_at(&["status", "replicas"])
+                .unwrap_or(0)
+                .to_string()
+                .into()
+        })
     }
 
     fn check_field(&self, resource: &Resource, name: &str) -> Result<(), String> {
@@ -203,7 +251,9 @@ impl Workload {
                 errors.non_negative(&spec.field("revisionHistoryLimit"));
                 let deadline = spec.field("progressDeadlineSeconds");
                 errors.non_negative(&deadline);
-                if deadline.int().is_some_and(|seconds| seconds <= spec.field("minReadySeconds").int().unwrap_or(0)) {
+                if deadline.int().is_some_and(|seconds| {
+                    seconds <= spec.field("minReadySeconds").int().unwrap_or(0)
+                }) {
                     errors.invalid(&deadline, "must be greater than minReadySeconds");
                 }
             }
@@ -259,7 +309,11 @@ impl Workload {
         };
         match strategy.field("type").text() {
             "OnDelete" if rolling.is_set() => {
-                errors.invalid_raw(&rolling, &shown(rolling.value()), "only allowed for updateStrategy 'RollingUpdate'");
+                errors.invalid_raw(
+                    &rolling,
+                    &shown(rolling.value()),
+                    "only allowed for updateStrategy 'RollingUpdate'",
+                );
             }
             "OnDelete" => {}
             "RollingUpdate" => {
@@ -275,12 +329,20 @@ impl Workload {
             }
             other => errors.invalid_raw(
                 &strategy,
-                &format!("{{\"Type\":\"{other}\",\"RollingUpdate\":{}}}", shown(rolling.value())),
+                &format!(
+                    "{{\"Type\":\"{other}\",\"RollingUpdate\":{}}}",
+                    shown(rolling.value())
+                ),
                 "must be 'RollingUpdate' or 'OnDelete'",
             ),
         }
         for when in ["whenDeleted", "whenScaled"] {
-            errors.one_of_in_order(&spec.field("persistentVolumeClaimRetentionPolicy").field(when), &["Retain", "Delete"]);
+            errors.one_of_in_order(
+                &spec
+                    .field("persistentVolumeClaimRetentionPolicy")
+                    .field(when),
+                &["Retain", "Delete"],
+            );
         }
         if !update {
             for claim in spec.field("volumeClaimTemplates").items() {
@@ -322,14 +384,19 @@ impl Workload {
             "OnDelete" => {}
             "RollingUpdate" if !rolling.is_set() => errors.required(&rolling, ""),
             "RollingUpdate" => {
-                let (unavailable, surge) = (rolling.field("maxUnavailable"), rolling.field("maxSurge"));
+                let (unavailable, surge) =
+                    (rolling.field("maxUnavailable"), rolling.field("maxSurge"));
                 int_or_percent(errors, &unavailable);
                 int_or_percent(errors, &surge);
                 at_most_100_percent(errors, &unavailable);
                 at_most_100_percent(errors, &surge);
                 match (amount(unavailable.value()) != 0, amount(surge.value()) != 0) {
-                    (true, true) => errors.invalid(&surge, "may not be set when maxUnavailable is non-zero"),
-                    (false, false) => errors.required(&unavailable, "cannot be 0 when maxSurge is 0"),
+                    (true, true) => {
+                        errors.invalid(&surge, "may not be set when maxUnavailable is non-zero")
+                    }
+                    (false, false) => {
+                        errors.required(&unavailable, "cannot be 0 when maxSurge is 0")
+                    }
                     _ => {}
                 }
             }
@@ -341,18 +408,42 @@ impl Workload {
     fn status(self, errors: &mut Errors, status: &At, old: &Value) {
         let counts: &[&str] = match self {
             Deployment => &[
-                "observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
-                "unavailableReplicas", "terminatingReplicas", "collisionCount",
+                "observedGeneration",
+                "replicas",
+                "updatedReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "unavailableReplicas",
+                "terminatingReplicas",
+                "collisionCount",
             ],
             ReplicaSet | ReplicationController => &[
-                "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration", "terminatingReplicas",
+                "replicas",
+                "fullyLabeledReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "observedGeneration",
+                "terminatingReplicas",
             ],
             StatefulSet => &[
-                "replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount",
+                "replicas",
+                "readyReplicas",
+                "currentReplicas",
+                "updatedReplicas",
+                "availableReplicas",
+                "observedGeneration",
+                "collisionCount",
             ],
             DaemonSet => &[
-                "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
-                "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
+                "currentNumberScheduled",
+                "numberMisscheduled",
+                "desiredNumberScheduled",
+                "numberReady",
+                "observedGeneration",
+                "updatedNumberScheduled",
+                "numberAvailable",
+                "numberUnavailable",
+                "collisionCount",
             ],
         };
         for name in counts {
@@ -360,23 +451,47 @@ impl Workload {
         }
         let limited: &[&str] = match self {
             Deployment => &["updatedReplicas", "readyReplicas", "availableReplicas"],
-            ReplicaSet | ReplicationController => &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
-            StatefulSet => &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
+            ReplicaSet | ReplicationController => {
+                &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]
+            }
+            StatefulSet => &[
+                "readyReplicas",
+                "currentReplicas",
+                "updatedReplicas",
+                "availableReplicas",
+            ],
             DaemonSet => &[],
         };
         let count = |name: &str| status.value()[name].as_i64().unwrap_or(0);
         for name in limited {
             if count(name) > count("replicas") {
-                errors.invalid(&status.field(name), "cannot be greater than status.replicas");
+                errors.invalid(
+                    &status.field(name),
+                    "cannot be greater than status.replicas",
+                );
             }
         }
         if self != DaemonSet && count("availableReplicas") > count("readyReplicas") {
-            let other = if self == StatefulSet { "status.readyReplicas" } else { "readyReplicas" };
-            errors.invalid(&status.field("availableReplicas"), &format!("cannot be greater than {other}"));
+            let other = if self == StatefulSet {
+                "status.readyReplicas"
+            } else {
+                "readyReplicas"
+            };
+            errors.invalid(
+                &status.field("availableReplicas"),
+                &format!("cannot be greater than {other}"),
+            );
         }
         let collisions = status.field("collisionCount");
-        if old["collisionCount"].as_i64().is_some_and(|old| collisions.int().unwrap_or(0) < old) {
-            errors.invalid_as(&collisions, collisions.int().unwrap_or(0), "cannot be decremented");
+        if old["collisionCount"]
+            .as_i64()
+            .is_some_and(|old| collisions.int().unwrap_or(0) < old)
+        {
+            errors.invalid_as(
+                &collisions,
+                collisions.int().unwrap_or(0),
+                "cannot be decremented",
+            );
         }
     }
 }
@@ -399,12 +514,20 @@ fn rolling_update(strategy: &mut Map, defaults: &[(&str, Value)]) {
 fn default_stateful_set(spec: &mut Map) {
     fill(spec, "podManagementPolicy", "OrderedReady");
     let strategy = spec.object("updateStrategy");
-    if strategy.get("type").and_then(Value::as_str).is_none_or(str::is_empty) {
+    if strategy
+        .get("type")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
         strategy.insert("type", "RollingUpdate");
         strategy.object("rollingUpdate");
     }
     let rolls = strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate");
-    if let Some(rolling) = strategy.get_mut("rollingUpdate").filter(|_| rolls).and_then(Value::as_object_mut) {
+    if let Some(rolling) = strategy
+        .get_mut("rollingUpdate")
+        .filter(|_| rolls)
+        .and_then(Value::as_object_mut)
+    {
         absent(rolling, "partition", || Value::Int(0));
     }
     let retention = spec.object("persistentVolumeClaimRetentionPolicy");
@@ -422,8 +545,12 @@ fn default_stateful_set(spec: &mut Map) {
 
 // The volumes that claims of the set will give every Pod count as declared.
 fn add_claim_volumes(template: &mut Value, claims: &Value) {
-    let Some(claims) = claims.as_array() else { return };
-    let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let Some(claims) = claims.as_array() else {
+        return;
+    };
+    let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
     let mut volumes: Vec<Value> = claims
         .iter()
         .map(|claim| {
@@ -431,9 +558,19 @@ fn add_claim_volumes(template: &mut Value, claims: &Value) {
             json!({"name": name, "persistentVolumeClaim": {"claimName": name}})
         })
         .collect();
-    let own = spec.get("volumes").and_then(Value::as_array).cloned().unwrap_or_default();
-    let claimed: Vec<Value> = volumes.iter().map(|volume| volume["name"].clone()).collect();
-    volumes.extend(own.into_iter().filter(|volume| !claimed.contains(&volume["name"])));
+    let own = spec
+        .get("volumes")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let claimed: Vec<Value> = volumes
+        .iter()
+        .map(|volume| volume["name"].clone())
+        .collect();
+    volumes.extend(
+        own.into_iter()
+            .filter(|volume| !claimed.contains(&volume["name"])),
+    );
     spec.insert("volumes", volumes);
 }
 
@@ -449,14 +586,20 @@ fn restart_always(errors: &mut Errors, template: &At, kind: &str) {
     let spec = template.field("spec");
     errors.one_of(&spec.field("restartPolicy"), &["Always"]);
     if spec.field("activeDeadlineSeconds").is_set() {
-        errors.forbidden(&spec.field("activeDeadlineSeconds"), &format!("activeDeadlineSeconds in {kind} is not Supported"));
+        errors.forbidden(
+            &spec.field("activeDeadlineSeconds"),
+            &format!("activeDeadlineSeconds in {kind} is not Supported"),
+        );
     }
 }
 
 fn replication_controller(errors: &mut Errors, spec: &At) {
     errors.non_negative(&spec.field("minReadySeconds"));
     let selector = spec.field("selector");
-    let empty = selector.value().as_object().is_none_or(|map| map.is_empty());
+    let empty = selector
+        .value()
+        .as_object()
+        .is_none_or(|map| map.is_empty());
     if empty {
         errors.required(&selector, "");
     }
@@ -467,7 +610,11 @@ fn replication_controller(errors: &mut Errors, spec: &At) {
         return;
     }
     if !empty {
-        labels_match(errors, &template, &json!({"matchLabels": (selector.value())}));
+        labels_match(
+            errors,
+            &template,
+            &json!({"matchLabels": (selector.value())}),
+        );
     }
     pods::validate_template(errors, &template);
     restart_always(errors, &template, "ReplicationController");
@@ -478,7 +625,10 @@ fn deployment_strategy(errors: &mut Errors, strategy: &At) {
     match strategy.field("type").text() {
         "Recreate" => {
             if rolling.is_set() {
-                errors.forbidden(&rolling, "may not be specified when strategy `type` is 'Recreate'");
+                errors.forbidden(
+                    &rolling,
+                    "may not be specified when strategy `type` is 'Recreate'",
+                );
             }
         }
         "RollingUpdate" => {
@@ -498,7 +648,10 @@ fn deployment_strategy(errors: &mut Errors, strategy: &At) {
 fn unsupported_strategy(errors: &mut Errors, strategy: &At, supported: &[&str]) {
     let rolling = match &strategy.value()["rollingUpdate"] {
         Value::Null => "null".to_owned(),
-        rolling => format!("{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}", rolling["maxUnavailable"], rolling["maxSurge"]),
+        rolling => format!(
+            "{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}",
+            rolling["maxUnavailable"], rolling["maxSurge"]
+        ),
     };
     let quoted: Vec<String> = supported.iter().map(|text| format!("\"{text}\"")).collect();
     errors.push(Cause::new(
@@ -536,17 +689,29 @@ fn amount(value: &Value) -> i64 {
 }
 
 fn template_generation(object: &Value) -> i64 {
-    object.str_at(&["metadata", "annotations", TEMPLATE_GENERATION]).parse().unwrap_or(0)
+    object
+        .str_at(&["metadata", "annotations", TEMPLATE_GENERATION])
+        .parse()
+        .unwrap_or(0)
 }
 
 fn set_template_generation(object: &mut Value, generation: i64) {
-    object.set(&["metadata", "annotations", TEMPLATE_GENERATION], generation.to_string());
+    object.set(
+        &["metadata", "annotations", TEMPLATE_GENERATION],
+        generation.to_string(),
+    );
 }
 
 // A value that is no number is dropped.
 fn read_template_generation(object: &mut Map) {
-    if let Some(annotations) = object.get_mut("metadata").and_then(|m| m.get_mut("annotations")).and_then(Value::as_object_mut)
-        && annotations.get(TEMPLATE_GENERATION).and_then(Value::as_str).is_some_and(|text| text.parse::<i64>().is_err())
+    if let Some(annotations) = object
+        .get_mut("metadata")
+        .and_then(|m| m.get_mut("annotations"))
+        .and_then(Value::as_object_mut)
+        && annotations
+            .get(TEMPLATE_GENERATION)
+            .and_then(Value::as_str)
+            .is_some_and(|text| text.parse::<i64>().is_err())
     {
         annotations.remove(TEMPLATE_GENERATION);
     }
@@ -569,7 +734,7 @@ impl Strategy for PodTemplates {
         errors.causes
     }
 
-    fn validate_update(&self, _cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
+    fn validate_update(&self, _cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(new);
         pods::validate_template(&mut errors, &root.field("template"));

@@ -17,7 +17,7 @@ const NOT_FOR_INIT: &str = "may not be set for init containers without restartPo
 const USER_MAX: i64 = i32::MAX as i64;
 
 /// `spec.containers`
-pub fn regular(errors: &mut Errors, at: &At, pod: &Pod) {
+pub(super) fn regular(errors: &mut Errors, at: &At, pod: &Pod) {
     if at.list().is_empty() {
         errors.required(at, "");
         return;
@@ -41,7 +41,7 @@ pub fn regular(errors: &mut Errors, at: &At, pod: &Pod) {
 }
 
 /// `spec.initContainers`
-pub fn init(errors: &mut Errors, at: &At, regular: &At, pod: &Pod) {
+pub(super) fn init(errors: &mut Errors, at: &At, regular: &At, pod: &Pod) {
     let mut names: Vec<&str> = regular.list().iter().map(|c| c.str_at(&["name"])).collect();
     for container in at.items() {
         common(errors, &container, pod);
@@ -60,7 +60,12 @@ pub fn init(errors: &mut Errors, at: &At, regular: &At, pod: &Pod) {
             hooks_and_probes(errors, &container, pod);
             continue;
         }
-        for name in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+        for name in [
+            "lifecycle",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+        ] {
             let field = container.field(name);
             if field.is_set() {
                 errors.forbidden(&field, NOT_FOR_INIT);
@@ -70,8 +75,13 @@ pub fn init(errors: &mut Errors, at: &At, regular: &At, pod: &Pod) {
 }
 
 /// `spec.ephemeralContainers`
-pub fn ephemeral(errors: &mut Errors, at: &At, regular: &At, init: &At, pod: &Pod) {
-    let others: Vec<&str> = regular.list().iter().chain(init.list()).map(|c| c.str_at(&["name"])).collect();
+pub(super) fn ephemeral(errors: &mut Errors, at: &At, regular: &At, init: &At, pod: &Pod) {
+    let others: Vec<&str> = regular
+        .list()
+        .iter()
+        .chain(init.list())
+        .map(|c| c.str_at(&["name"]))
+        .collect();
     let mut names = others.clone();
     for container in at.items() {
         common(errors, &container, pod);
@@ -85,19 +95,33 @@ pub fn ephemeral(errors: &mut Errors, at: &At, regular: &At, init: &At, pod: &Po
         if !target.text().is_empty() && !others.contains(&target.text()) {
             errors.not_found(&target);
         }
-        for name in ["lifecycle", "livenessProbe", "ports", "readinessProbe", "resizePolicy", "startupProbe"] {
+        for name in [
+            "lifecycle",
+            "livenessProbe",
+            "ports",
+            "readinessProbe",
+            "resizePolicy",
+            "startupProbe",
+        ] {
             let field = container.field(name);
             if field.is_set() && !(field.value().is_array() && field.list().is_empty()) {
                 errors.forbidden(&field, "cannot be set for an Ephemeral Container");
             }
         }
         let resources = container.field("resources");
-        if resources.value().as_object().is_some_and(|map| !map.is_empty()) {
+        if resources
+            .value()
+            .as_object()
+            .is_some_and(|map| !map.is_empty())
+        {
             errors.forbidden(&resources, "cannot be set for an Ephemeral Container");
         }
         for mount in container.field("volumeMounts").items() {
             if !mount.field("subPath").text().is_empty() {
-                errors.forbidden(&mount.field("subPath"), "cannot be set for an Ephemeral Container");
+                errors.forbidden(
+                    &mount.field("subPath"),
+                    "cannot be set for an Ephemeral Container",
+                );
             }
         }
     }
@@ -113,13 +137,19 @@ fn common(errors: &mut Errors, container: &At, pod: &Pod) {
     if container.field("image").text().is_empty() {
         errors.required(&container.field("image"), "");
     }
-    errors.one_of_in_order(&container.field("terminationMessagePolicy"), &["File", "FallbackToLogsOnError"]);
+    errors.one_of_in_order(
+        &container.field("terminationMessagePolicy"),
+        &["File", "FallbackToLogsOnError"],
+    );
     ports(errors, &container.field("ports"));
     environment(errors, &container.field("env"));
     environment_from(errors, &container.field("envFrom"));
     mounts(errors, container, pod);
     devices(errors, container, pod);
-    errors.one_of(&container.field("imagePullPolicy"), &["Always", "IfNotPresent", "Never"]);
+    errors.one_of(
+        &container.field("imagePullPolicy"),
+        &["Always", "IfNotPresent", "Never"],
+    );
     resources(errors, &container.field("resources"), pod, false);
     resize_policy(errors, &container.field("resizePolicy"), pod);
     security_context(errors, &container.field("securityContext"), pod);
@@ -159,7 +189,11 @@ fn host_ports(errors: &mut Errors, at: &At, containers: &[Value]) {
             if host_port == 0 {
                 continue;
             }
-            let key = format!("{}/{}/{host_port}", port.str_at(&["protocol"]), port.str_at(&["hostIP"]));
+            let key = format!(
+                "{}/{}/{host_port}",
+                port.str_at(&["protocol"]),
+                port.str_at(&["hostIP"])
+            );
             if taken.contains(&key) {
                 let container = at.index(index);
                 let ports = container.field("ports");
@@ -192,9 +226,15 @@ fn environment(errors: &mut Errors, at: &At) {
                 check(&source);
             }
         };
-        each("fieldRef", &mut |source| field_selector(errors, source, ENV_FIELDS));
-        each("resourceFieldRef", &mut |source| resource_selector(errors, source, false));
-        each("configMapKeyRef", &mut |source| key_selector(errors, source));
+        each("fieldRef", &mut |source| {
+            field_selector(errors, source, ENV_FIELDS)
+        });
+        each("resourceFieldRef", &mut |source| {
+            resource_selector(errors, source, false)
+        });
+        each("configMapKeyRef", &mut |source| {
+            key_selector(errors, source)
+        });
         each("secretKeyRef", &mut |source| key_selector(errors, source));
         each("fileKeyRef", &mut |_| {});
         if sources == 0 {
@@ -202,7 +242,11 @@ fn environment(errors: &mut Errors, at: &At) {
         } else if !variable.field("value").text().is_empty() {
             errors.invalid_as(&from, "", "may not be specified when `value` is not empty");
         } else if sources > 1 {
-            errors.invalid_as(&from, "", "may not have more than one field specified at a time");
+            errors.invalid_as(
+                &from,
+                "",
+                "may not have more than one field specified at a time",
+            );
         }
     }
 }
@@ -220,7 +264,7 @@ const ENV_FIELDS: &[&str] = &[
 ];
 
 /// The fields a downward API volume may show.
-pub const VOLUME_FIELDS: &[&str] = &[
+pub(super) const VOLUME_FIELDS: &[&str] = &[
     "metadata.annotations",
     "metadata.labels",
     "metadata.name",
@@ -248,7 +292,7 @@ const KNOWN_FIELDS: &[&str] = &[
 ];
 
 /// A `fieldRef`.
-pub fn field_selector(errors: &mut Errors, at: &At, supported: &[&str]) {
+pub(super) fn field_selector(errors: &mut Errors, at: &At, supported: &[&str]) {
     for name in ["apiVersion", "fieldPath"] {
         if at.field(name).text().is_empty() {
             errors.required(&at.field(name), "");
@@ -259,21 +303,26 @@ pub fn field_selector(errors: &mut Errors, at: &At, supported: &[&str]) {
     let path = path_at.text();
     if let Some((path, subscript)) = path.strip_suffix("']").and_then(|p| p.split_once("['")) {
         match path {
-            "metadata.annotations" => errors.name_as(at, &subscript.to_ascii_lowercase(), Names::Qualified),
+            "metadata.annotations" => {
+                errors.name_as(at, &subscript.to_ascii_lowercase(), Names::Qualified)
+            }
             "metadata.labels" => errors.name_as(at, subscript, Names::Qualified),
             _ => errors.invalid_as(at, path, "does not support subscript"),
         }
         return;
     }
     if !KNOWN_FIELDS.contains(&path) {
-        errors.invalid(&path_at, &format!("error converting fieldPath: field label not supported: {path}"));
+        errors.invalid(
+            &path_at,
+            &format!("error converting fieldPath: field label not supported: {path}"),
+        );
     } else {
         errors.one_of(&path_at, supported);
     }
 }
 
 /// A `resourceFieldRef`.
-pub fn resource_selector(errors: &mut Errors, at: &At, volume: bool) {
+pub(super) fn resource_selector(errors: &mut Errors, at: &At, volume: bool) {
     const SUPPORTED: &[&str] = &[
         "limits.cpu",
         "limits.ephemeral-storage",
@@ -294,15 +343,21 @@ pub fn resource_selector(errors: &mut Errors, at: &At, volume: bool) {
     let divisor = at.field("divisor");
     let allowed: &[&str] = match text {
         "limits.cpu" | "requests.cpu" => &["0", "1m", "1"],
-        _ => &["0", "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"],
+        _ => &[
+            "0", "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
+        ],
     };
     if !divisor.text().is_empty() && !allowed.contains(&divisor.text()) {
         let detail = match text {
-            "limits.cpu" | "requests.cpu" => "only divisor's values 1m and 1 are supported with the cpu resource",
+            "limits.cpu" | "requests.cpu" => {
+                "only divisor's values 1m and 1 are supported with the cpu resource"
+            }
             "limits.memory" | "requests.memory" => {
                 "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource"
             }
-            _ => "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the local ephemeral storage resource",
+            _ => {
+                "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the local ephemeral storage resource"
+            }
         };
         errors.invalid_as(&at.field("divisor"), divisor.value(), detail);
     }
@@ -339,7 +394,11 @@ fn environment_from(errors: &mut Errors, at: &At) {
         match sources {
             0 => errors.invalid_as(at, "", "must specify one of: `configMapRef` or `secretRef`"),
             1 => {}
-            _ => errors.invalid_as(at, "", "may not have more than one field specified at a time"),
+            _ => errors.invalid_as(
+                at,
+                "",
+                "may not have more than one field specified at a time",
+            ),
         }
     }
 }
@@ -353,7 +412,10 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
             errors.required(&name, "");
         }
         if !pod.volumes.contains(&name.text()) {
-            errors.push(crate::status::Cause::not_found(name.path(), &name.text().into()));
+            errors.push(crate::status::Cause::not_found(
+                name.path(),
+                &name.text().into(),
+            ));
         }
         if path.text().is_empty() {
             errors.required(&path, "");
@@ -376,7 +438,10 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
         }
         if !expression.text().is_empty() {
             if !sub_path.text().is_empty() {
-                errors.invalid(&expression, "subPathExpr and subPath are mutually exclusive");
+                errors.invalid(
+                    &expression,
+                    "subPathExpr and subPath are mutually exclusive",
+                );
             }
             descending_path(errors, &at.field_as("subPathExpr", expression.value()));
         }
@@ -384,9 +449,15 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
         if propagation.is_set() {
             let shown = at.field_as("mountPropagation", propagation.value());
             errors.one_of(&shown, &["Bidirectional", "HostToContainer", "None"]);
-            let privileged = container.value().at(&["securityContext", "privileged"]).and_then(Value::as_bool);
+            let privileged = container
+                .value()
+                .at(&["securityContext", "privileged"])
+                .and_then(Value::as_bool);
             if propagation.text() == "Bidirectional" && privileged != Some(true) {
-                errors.forbidden(&shown, "Bidirectional mount propagation is available only to privileged containers");
+                errors.forbidden(
+                    &shown,
+                    "Bidirectional mount propagation is available only to privileged containers",
+                );
             }
         }
         let recursive = mount.field("recursiveReadOnly");
@@ -399,7 +470,10 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
                         errors.forbidden(&shown, "may only be specified when readOnly is true");
                     }
                     if !["", "None"].contains(&propagation.text()) {
-                        errors.forbidden(&shown, "may only be specified when mountPropagation is None or not specified");
+                        errors.forbidden(
+                            &shown,
+                            "may only be specified when mountPropagation is None or not specified",
+                        );
                     }
                 }
                 _ => errors.unsupported(&shown, &["Disabled", "Enabled", "IfPossible"]),
@@ -435,7 +509,7 @@ fn devices(errors: &mut Errors, container: &At, pod: &Pod) {
 }
 
 /// A path below something: neither absolute nor with `..`.
-pub fn descending_path(errors: &mut Errors, at: &At) {
+pub(super) fn descending_path(errors: &mut Errors, at: &At) {
     if at.text().starts_with('/') {
         errors.invalid(at, "must be a relative path");
     }
@@ -443,7 +517,7 @@ pub fn descending_path(errors: &mut Errors, at: &At) {
 }
 
 /// A path without `..`.
-pub fn descending_no_backsteps(errors: &mut Errors, at: &At) {
+pub(super) fn descending_no_backsteps(errors: &mut Errors, at: &At) {
     if at.text().split('/').any(|part| part == "..") {
         errors.invalid(at, "must not contain '..'");
     }
@@ -478,9 +552,15 @@ pub fn resource_name(errors: &mut Errors, at: &At, name: &str) -> bool {
         errors.name_as(at, name, Names::Qualified);
         return false;
     }
-    let standard = STANDARD_RESOURCES.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-");
+    let standard = STANDARD_RESOURCES.contains(&name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-");
     if !name.contains('/') && !standard {
-        errors.invalid_as(at, name, "must be a standard resource type or fully qualified");
+        errors.invalid_as(
+            at,
+            name,
+            "must be a standard resource type or fully qualified",
+        );
         return false;
     }
     true
@@ -491,16 +571,22 @@ fn is_extended(name: &str) -> bool {
 }
 
 /// Requests and limits of a container, or (`pod_level`) of the whole Pod.
-pub fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
+pub(super) fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
     let (limits, requests) = (at.field("limits"), at.field("requests"));
     let check_name = |errors: &mut Errors, at: &At, name: &str| {
         let known = resource_name(errors, at, name);
         if pod_level {
             if known && !(["cpu", "memory"].contains(&name) || name.starts_with("hugepages-")) {
-                errors.push(crate::status::Cause::not_supported(at.path(), &name.into(), &["cpu", "hugepages-", "memory"]));
+                errors.push(crate::status::Cause::not_supported(
+                    at.path(),
+                    &name.into(),
+                    &["cpu", "hugepages-", "memory"],
+                ));
             }
         } else if !name.contains('/') {
-            if !(["cpu", "memory", "ephemeral-storage"].contains(&name) || name.starts_with("hugepages-")) {
+            if !(["cpu", "memory", "ephemeral-storage"].contains(&name)
+                || name.starts_with("hugepages-"))
+            {
                 errors.invalid_as(at, name, "must be a standard resource for containers");
             }
         } else if !name.contains("kubernetes.io/") && !is_extended(name) {
@@ -513,13 +599,18 @@ pub fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
         resource_value(errors, at, name);
         if name.starts_with("hugepages-") {
             huge = true;
-            let size = Quantity::parse(&name["hugepages-".len()..]).ok().and_then(|q| q.whole());
+            let size = Quantity::parse(&name["hugepages-".len()..])
+                .ok()
+                .and_then(|q| q.whole());
             let amount = Quantity::parse(at.text()).ok().and_then(|q| q.whole());
             if let (Some(size), Some(amount)) = (size, amount)
                 && size > 0
                 && amount % size != 0
             {
-                errors.invalid(at, &format!("{} is not positive integer multiple of {name}", at.text()));
+                errors.invalid(
+                    at,
+                    &format!("{} is not positive integer multiple of {name}", at.text()),
+                );
             }
         }
         compute |= name == "cpu" || name == "memory";
@@ -529,7 +620,8 @@ pub fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
     }
     for (name, request) in requests.entries() {
         each(errors, &request, name);
-        let overcommit = !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"));
+        let overcommit = !name.starts_with("hugepages-")
+            && (!name.contains('/') || name.contains("kubernetes.io/"));
         let parse = |at: &At| Quantity::parse(at.text()).unwrap_or_else(|_| Quantity::zero());
         let limit = limits.key(name);
         if limit.is_set() {
@@ -538,11 +630,17 @@ pub fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
                 let detail = format!("must be equal to {name} limit of {}", limit.text());
                 errors.invalid_as(&requests, request.value(), &detail);
             } else if asked > most {
-                let detail = format!("must be less than or equal to {name} limit of {}", limit.text());
+                let detail = format!(
+                    "must be less than or equal to {name} limit of {}",
+                    limit.text()
+                );
                 errors.invalid_as(&requests, request.value(), &detail);
             }
         } else if !overcommit {
-            errors.required(&limits, "Limit must be set for non overcommitable resources");
+            errors.required(
+                &limits,
+                "Limit must be set for non overcommitable resources",
+            );
         }
     }
     if huge && !compute {
@@ -578,21 +676,40 @@ fn claims(errors: &mut Errors, at: &At, pod: &Pod) {
                 known.sort_unstable();
                 format!(": {}", known.join(", "))
             };
-            let message = format!("Not found: {}: must be one of the names in pod.spec.resourceClaims{why}", go_quote(name.text()));
-            errors.push(crate::status::Cause::new("FieldValueNotFound", claim.path(), message));
+            let message = format!(
+                "Not found: {}: must be one of the names in pod.spec.resourceClaims{why}",
+                go_quote(name.text())
+            );
+            errors.push(crate::status::Cause::new(
+                "FieldValueNotFound",
+                claim.path(),
+                message,
+            ));
         }
     }
 }
 
 /// An amount of a resource: not negative, whole unless it is a compute resource.
 pub fn resource_value(errors: &mut Errors, at: &At, name: &str) {
-    let Ok(amount) = Quantity::parse(at.text()) else { return };
+    let Ok(amount) = Quantity::parse(at.text()) else {
+        return;
+    };
     if amount.is_negative() {
         errors.invalid(at, "must be greater than or equal to 0");
     }
     let counted = is_extended(name)
-        || ["pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims",
-            "services.nodeports", "services.loadbalancers"].contains(&name);
+        || [
+            "pods",
+            "resourcequotas",
+            "services",
+            "replicationcontrollers",
+            "secrets",
+            "configmaps",
+            "persistentvolumeclaims",
+            "services.nodeports",
+            "services.loadbalancers",
+        ]
+        .contains(&name);
     if counted && Quantity::parse(at.text()).is_ok_and(|q| q.whole().is_none()) {
         errors.invalid(at, "must be an integer");
     }
@@ -606,7 +723,10 @@ fn resize_policy(errors: &mut Errors, at: &At, pod: &Pod) {
             errors.duplicate_as(&policy, resource.text());
         }
         seen.push(resource.text());
-        for (field, known) in [(&resource, ["cpu", "memory"]), (&restart, ["NotRequired", "RestartContainer"])] {
+        for (field, known) in [
+            (&resource, ["cpu", "memory"]),
+            (&restart, ["NotRequired", "RestartContainer"]),
+        ] {
             if field.text().is_empty() {
                 errors.required(at, "");
             } else {
@@ -614,7 +734,11 @@ fn resize_policy(errors: &mut Errors, at: &At, pod: &Pod) {
             }
         }
         if pod.restart_policy == "Never" && restart.text() != "NotRequired" {
-            errors.invalid_as(at, restart.text(), "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
+            errors.invalid_as(
+                at,
+                restart.text(),
+                "must be 'NotRequired' when pod `restartPolicy` is 'Never'",
+            );
         }
     }
 }
@@ -632,7 +756,13 @@ fn hooks_and_probes(errors: &mut Errors, container: &At, pod: &Pod) {
             continue;
         }
         handler(errors, &probe, pod);
-        for number in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+        for number in [
+            "initialDelaySeconds",
+            "timeoutSeconds",
+            "periodSeconds",
+            "successThreshold",
+            "failureThreshold",
+        ] {
             errors.non_negative(&probe.field(number));
         }
         let grace = probe.field("terminationGracePeriodSeconds");
@@ -674,7 +804,11 @@ fn handler(errors: &mut Errors, at: &At, pod: &Pod) {
                 port_or_name(errors, &action.field("port"));
                 errors.one_of(&action.field("scheme"), &["HTTP", "HTTPS"]);
                 for header in action.field("httpHeaders").items() {
-                    errors.name_as(&action.field("httpHeaders"), header.field("name").text(), Names::HeaderName);
+                    errors.name_as(
+                        &action.field("httpHeaders"),
+                        header.field("name").text(),
+                        Names::HeaderName,
+                    );
                 }
             }
             "sleep" => {
@@ -725,10 +859,17 @@ fn security_context(errors: &mut Errors, at: &At, pod: &Pod) {
     seccomp_profile(errors, &at.field("seccompProfile"));
     if at.field("allowPrivilegeEscalation").value().as_bool() == Some(false) {
         if at.field("privileged").flag() {
-            errors.invalid_raw(at, &internal_security_context(at.value()), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+            errors.invalid_raw(
+                at,
+                &internal_security_context(at.value()),
+                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+            );
         }
         let add = at.value().array_at(&["capabilities", "add"]);
-        for _ in add.iter().filter(|capability| *capability == "CAP_SYS_ADMIN") {
+        for _ in add
+            .iter()
+            .filter(|capability| *capability == "CAP_SYS_ADMIN")
+        {
             errors.invalid_raw(
                 at,
                 &internal_security_context(at.value()),
@@ -739,7 +880,7 @@ fn security_context(errors: &mut Errors, at: &At, pod: &Pod) {
 }
 
 /// A seccomp profile of a container or Pod.
-pub fn seccomp_profile(errors: &mut Errors, at: &At) {
+pub(super) fn seccomp_profile(errors: &mut Errors, at: &At) {
     if !at.is_set() {
         return;
     }
@@ -750,7 +891,9 @@ pub fn seccomp_profile(errors: &mut Errors, at: &At) {
         errors.one_of(&kind, &["Localhost", "RuntimeDefault", "Unconfined"]);
     }
     match (kind.text(), local.is_set()) {
-        ("Localhost", false) => errors.required(&local, "must be set when seccomp type is Localhost"),
+        ("Localhost", false) => {
+            errors.required(&local, "must be set when seccomp type is Localhost")
+        }
         ("Localhost", true) => descending_path(errors, &local),
         (_, true) => errors.invalid(&local, "can only be set when seccomp type is Localhost"),
         _ => {}
@@ -760,7 +903,10 @@ pub fn seccomp_profile(errors: &mut Errors, at: &At) {
 // The security context as Go prints its internal type: all fields, in declaration order.
 fn internal_security_context(context: &Value) -> String {
     let show = |value: &Value, fields: &[(&str, &str)]| {
-        let parts: Vec<String> = fields.iter().map(|(go, json)| format!("\"{go}\":{}", value[*json])).collect();
+        let parts: Vec<String> = fields
+            .iter()
+            .map(|(go, json)| format!("\"{go}\":{}", value[*json]))
+            .collect();
         format!("{{{}}}", parts.join(","))
     };
     let capabilities = match &context["capabilities"] {
@@ -769,7 +915,10 @@ fn internal_security_context(context: &Value) -> String {
     };
     let seccomp = match &context["seccompProfile"] {
         Value::Null => "null".to_owned(),
-        value => show(value, &[("Type", "type"), ("LocalhostProfile", "localhostProfile")]),
+        value => show(
+            value,
+            &[("Type", "type"), ("LocalhostProfile", "localhostProfile")],
+        ),
     };
     let middle = show(
         context,

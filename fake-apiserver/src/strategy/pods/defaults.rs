@@ -7,7 +7,7 @@ use crate::json::{Map, Value};
 use super::super::quantity::Quantity;
 
 /// Defaults of a `PodSpec`, in a Pod or a template.
-pub fn spec(spec: &mut Value) {
+pub(super) fn spec(spec: &mut Value) {
     let map = spec.make_object();
     fill(map, "dnsPolicy", "ClusterFirst");
     fill(map, "restartPolicy", "Always");
@@ -26,7 +26,7 @@ pub fn spec(spec: &mut Value) {
 }
 
 /// What a Pod gets and a template does not: requests from limits, host ports, pod-level requests, service links.
-pub fn pod_only(spec: &mut Value) {
+pub(super) fn pod_only(spec: &mut Value) {
     let map = spec.make_object();
     for list in ["containers", "initContainers"] {
         for item in items(map, list) {
@@ -41,7 +41,9 @@ pub fn pod_only(spec: &mut Value) {
                 for port in items(item.make_object(), "ports") {
                     let number = port["containerPort"].clone();
                     let port = port.make_object();
-                    if port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0 && number.as_i64() != Some(0) {
+                    if port.get("hostPort").and_then(Value::as_i64).unwrap_or(0) == 0
+                        && number.as_i64() != Some(0)
+                    {
                         port.insert("hostPort", number);
                     }
                 }
@@ -52,7 +54,12 @@ pub fn pod_only(spec: &mut Value) {
 
 // The two spellings of the account name are one field; the new one wins.
 fn service_account(map: &mut Map) {
-    let text = |map: &Map, key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |map: &Map, key: &str| {
+        map.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (name, old) = (text(map, "serviceAccountName"), text(map, "serviceAccount"));
     let name = if name.is_empty() { old } else { name };
     for key in ["serviceAccountName", "serviceAccount"] {
@@ -82,7 +89,12 @@ fn container(value: &mut Value) {
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = map.get_mut(name).and_then(Value::as_object_mut) {
-            for (key, number) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+            for (key, number) in [
+                ("timeoutSeconds", 1),
+                ("periodSeconds", 10),
+                ("successThreshold", 1),
+                ("failureThreshold", 3),
+            ] {
                 if probe.get(key).and_then(Value::as_i64).unwrap_or(0) == 0 {
                     probe.insert(key, number);
                 }
@@ -94,7 +106,11 @@ fn container(value: &mut Value) {
         }
     }
     for hook in ["postStart", "preStop"] {
-        if let Some(handler) = map.get_mut("lifecycle").and_then(|l| l.get_mut(hook)).and_then(Value::as_object_mut) {
+        if let Some(handler) = map
+            .get_mut("lifecycle")
+            .and_then(|l| l.get_mut(hook))
+            .and_then(Value::as_object_mut)
+        {
             http_get(handler);
         }
     }
@@ -109,13 +125,20 @@ fn http_get(handler: &mut Map) {
 
 fn volume(value: &mut Value) {
     let map = value.make_object();
-    if map.iter().all(|(key, source)| key == "name" || source.is_null()) {
+    if map
+        .iter()
+        .all(|(key, source)| key == "name" || source.is_null())
+    {
         map.insert("emptyDir", Value::object());
     }
     for (key, source) in map.iter_mut() {
-        let Some(source) = source.as_object_mut() else { continue };
+        let Some(source) = source.as_object_mut() else {
+            continue;
+        };
         match key {
-            "configMap" | "secret" | "projected" | "downwardAPI" => absent(source, "defaultMode", || Value::Int(420)),
+            "configMap" | "secret" | "projected" | "downwardAPI" => {
+                absent(source, "defaultMode", || Value::Int(420))
+            }
             "hostPath" => absent(source, "type", || "".into()),
             "iscsi" => fill(source, "iscsiInterface", "default"),
             "rbd" => {
@@ -134,12 +157,20 @@ fn volume(value: &mut Value) {
                 fill(source, "fsType", "xfs");
             }
             "ephemeral" => {
-                if let Some(claim) = source.get_mut("volumeClaimTemplate").and_then(|t| t.get_mut("spec")) {
+                if let Some(claim) = source
+                    .get_mut("volumeClaimTemplate")
+                    .and_then(|t| t.get_mut("spec"))
+                {
                     absent(claim.make_object(), "volumeMode", || "Filesystem".into());
                 }
             }
             "image" => {
-                let policy = pull_policy(source.get("reference").and_then(Value::as_str).unwrap_or_default());
+                let policy = pull_policy(
+                    source
+                        .get("reference")
+                        .and_then(Value::as_str)
+                        .unwrap_or_default(),
+                );
                 fill(source, "pullPolicy", policy);
             }
             _ => {}
@@ -148,10 +179,16 @@ fn volume(value: &mut Value) {
             field_refs(source);
         }
         for projection in items(source, "sources") {
-            if let Some(token) = projection.get_mut("serviceAccountToken").and_then(Value::as_object_mut) {
+            if let Some(token) = projection
+                .get_mut("serviceAccountToken")
+                .and_then(Value::as_object_mut)
+            {
                 absent(token, "expirationSeconds", || Value::Int(3600));
             }
-            if let Some(downward) = projection.get_mut("downwardAPI").and_then(Value::as_object_mut) {
+            if let Some(downward) = projection
+                .get_mut("downwardAPI")
+                .and_then(Value::as_object_mut)
+            {
                 field_refs(downward);
             }
         }
@@ -167,7 +204,12 @@ fn field_refs(source: &mut Map) {
 }
 
 fn requests_from_limits(container: &mut Map) {
-    let Some(limits) = container.get("resources").and_then(|r| r.get("limits")).and_then(Value::as_object).cloned() else {
+    let Some(limits) = container
+        .get("resources")
+        .and_then(|r| r.get("limits"))
+        .and_then(Value::as_object)
+        .cloned()
+    else {
         return;
     };
     let requests = container.object("resources").object("requests");
@@ -178,13 +220,22 @@ fn requests_from_limits(container: &mut Map) {
 
 // Pod-level requests: what the containers ask for, else the pod's limit; huge page limits from the containers'.
 fn pod_level_requests(spec: &mut Map) {
-    let Some(resources) = spec.get("resources").filter(|r| r.is_object()).cloned() else { return };
-    let set = |name: &str| resources[name].as_object().is_some_and(|map| !map.is_empty());
+    let Some(resources) = spec.get("resources").filter(|r| r.is_object()).cloned() else {
+        return;
+    };
+    let set = |name: &str| {
+        resources[name]
+            .as_object()
+            .is_some_and(|map| !map.is_empty())
+    };
     if !set("limits") && !set("requests") {
         return;
     }
     let mut limits = resources["limits"].as_object().cloned().unwrap_or_default();
-    let mut requests = resources["requests"].as_object().cloned().unwrap_or_default();
+    let mut requests = resources["requests"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     for (name, sum) in aggregate(spec, "limits") {
         if name.starts_with("hugepages-") && !requests.contains_key(&name) {
             absent(&mut limits, &name, || sum.canonical().into());
@@ -211,7 +262,11 @@ fn pod_level_requests(spec: &mut Map) {
 /// the largest init container.
 pub fn aggregate(spec: &Map, kind: &str) -> Vec<(String, Quantity)> {
     let mut sum: Vec<(String, Quantity)> = Vec::new();
-    let list = |name: &str| spec.get(name).and_then(Value::as_array).map_or(&[][..], |items| items.as_slice());
+    let list = |name: &str| {
+        spec.get(name)
+            .and_then(Value::as_array)
+            .map_or(&[][..], |items| items.as_slice())
+    };
     for container in list("containers") {
         add(&mut sum, container, kind);
     }
@@ -233,9 +288,16 @@ pub fn aggregate(spec: &Map, kind: &str) -> Vec<(String, Quantity)> {
 }
 
 fn add(sum: &mut Vec<(String, Quantity)>, container: &Value, kind: &str) {
-    let Some(amounts) = container.at(&["resources", kind]).and_then(Value::as_object) else { return };
+    let Some(amounts) = container
+        .at(&["resources", kind])
+        .and_then(Value::as_object)
+    else {
+        return;
+    };
     for (name, amount) in amounts {
-        let Ok(amount) = Quantity::parse(amount.as_str().unwrap_or("0")) else { continue };
+        let Ok(amount) = Quantity::parse(amount.as_str().unwrap_or("0")) else {
+            continue;
+        };
         match sum.iter_mut().find(|(known, _)| known == name) {
             Some((_, total)) => total.add(&amount),
             None => sum.push((name.to_owned(), amount)),
@@ -258,7 +320,11 @@ fn max(sum: &mut Vec<(String, Quantity)>, other: &[(String, Quantity)]) {
 
 /// Sets a text field that is absent or empty.
 pub fn fill(map: &mut Map, key: &str, text: &str) {
-    if map.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
+    if map
+        .get(key)
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
         map.insert(key, text);
     }
 }
@@ -272,11 +338,18 @@ pub fn absent(map: &mut Map, key: &str, value: impl FnOnce() -> Value) {
 
 /// The elements of a list field, to change; none if it is no list.
 pub fn items<'a>(map: &'a mut Map, key: &str) -> impl Iterator<Item = &'a mut Value> {
-    map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
+    map.get_mut(key)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
 }
 
 fn pull_policy(image: &str) -> &'static str {
-    if tag(image) == "latest" { "Always" } else { "IfNotPresent" }
+    if tag(image) == "latest" {
+        "Always"
+    } else {
+        "IfNotPresent"
+    }
 }
 
 // The tag of an image reference: `latest` if it has neither tag nor digest, "" if it has only a digest or is malformed.
@@ -290,7 +363,13 @@ fn tag(image: &str) -> &str {
         _ => (name, None),
     };
     let path = match name.split_once('/') {
-        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" || host.bytes().any(|b| b.is_ascii_uppercase()) => rest,
+        Some((host, rest))
+            if host.contains(['.', ':'])
+                || host == "localhost"
+                || host.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
+            rest
+        }
         _ => name,
     };
     let component = |part: &str| {
@@ -302,7 +381,9 @@ fn tag(image: &str) -> &str {
     };
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let tag_ok = tag.is_none_or(|tag| {
-        tag.len() <= 128 && tag.bytes().next().is_some_and(word) && tag.bytes().all(|b| word(b) || b".-".contains(&b))
+        tag.len() <= 128
+            && tag.bytes().next().is_some_and(word)
+            && tag.bytes().all(|b| word(b) || b".-".contains(&b))
     });
     let digest_ok = digest.is_none_or(|digest| {
         digest.split_once(':').is_some_and(|(algorithm, hex)| {
@@ -327,10 +408,22 @@ mod tests {
     #[test]
     fn o7_image_tags_decide_the_pull_policy() {
         let digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-        for image in ["nginx", "nginx:latest", "reg:5000/x/nginx", &format!("nginx:latest@{digest}")] {
+        for image in [
+            "nginx",
+            "nginx:latest",
+            "reg:5000/x/nginx",
+            &format!("nginx:latest@{digest}"),
+        ] {
             assert_eq!(pull_policy(image), "Always", "{image}");
         }
-        for image in ["nginx:1", "reg:5000/x/nginx:2", &format!("nginx@{digest}"), "NGINX:latest", "nginx:", ""] {
+        for image in [
+            "nginx:1",
+            "reg:5000/x/nginx:2",
+            &format!("nginx@{digest}"),
+            "NGINX:latest",
+            "nginx:",
+            "",
+        ] {
             assert_eq!(pull_policy(image), "IfNotPresent", "{image}");
         }
     }
@@ -342,9 +435,15 @@ mod tests {
         spec(&mut pod);
         let template = pod.clone();
         pod_only(&mut pod);
-        assert_eq!(pod["containers"][0]["resources"], json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}));
+        assert_eq!(
+            pod["containers"][0]["resources"],
+            json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})
+        );
         assert_eq!(pod["containers"][0]["ports"][0]["hostPort"], Value::Int(80));
-        assert_eq!(template["containers"][0]["resources"], json!({"limits": {"cpu": "1"}}));
+        assert_eq!(
+            template["containers"][0]["resources"],
+            json!({"limits": {"cpu": "1"}})
+        );
         assert_eq!(pod["enableServiceLinks"], Value::Bool(true));
     }
 
@@ -353,6 +452,9 @@ mod tests {
         let mut pod = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, "containers": [
             {"name": "c", "image": "x:1", "resources": {"requests": {"cpu": "100m"}}}, {"name": "d", "image": "x:1"}]});
         pod_only(&mut pod);
-        assert_eq!(pod["resources"]["requests"], json!({"cpu": "100m", "memory": "1Gi"}));
+        assert_eq!(
+            pod["resources"]["requests"],
+            json!({"cpu": "100m", "memory": "1Gi"})
+        );
     }
 }

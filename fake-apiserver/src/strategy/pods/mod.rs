@@ -46,11 +46,17 @@ pub fn validate_template(errors: &mut Errors, at: &At) {
     // The real server names these fields without `metadata`.
     let meta = at.value();
     metadata::labels(errors, &at.field_as("labels", &meta["metadata"]["labels"]));
-    metadata::annotations(errors, &at.field_as("annotations", &meta["metadata"]["annotations"]));
+    metadata::annotations(
+        errors,
+        &at.field_as("annotations", &meta["metadata"]["annotations"]),
+    );
     validation::spec(errors, &at.field("spec"), "", false);
     let spec = at.field("spec");
     if !spec.field("ephemeralContainers").list().is_empty() {
-        errors.forbidden(&spec.field("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+        errors.forbidden(
+            &spec.field("ephemeralContainers"),
+            "ephemeral containers not allowed in pod template",
+        );
     }
 }
 
@@ -110,10 +116,18 @@ impl Strategy for Pods {
         whole(&mut errors, &root);
         let spec = root.field("spec");
         if !spec.field("ephemeralContainers").list().is_empty() {
-            errors.forbidden(&spec.field("ephemeralContainers"), "cannot be set on create");
+            errors.forbidden(
+                &spec.field("ephemeralContainers"),
+                "cannot be set on create",
+            );
         }
-        if !spec.field("nodeName").text().is_empty() && !spec.field("schedulingGates").list().is_empty() {
-            errors.forbidden(&spec.field("nodeName"), "cannot be set until all schedulingGates have been cleared");
+        if !spec.field("nodeName").text().is_empty()
+            && !spec.field("schedulingGates").list().is_empty()
+        {
+            errors.forbidden(
+                &spec.field("nodeName"),
+                "cannot be set until all schedulingGates have been cleared",
+            );
         }
         if errors.is_empty() {
             let name = object.str_at(&["metadata", "name"]);
@@ -156,7 +170,9 @@ impl Strategy for Pods {
     }
 
     fn grace_seconds(&self, object: &Value, asked: Option<i64>) -> Option<i64> {
-        let own = object.i64_at(&["spec", "terminationGracePeriodSeconds"]).unwrap_or(0);
+        let own = object
+            .i64_at(&["spec", "terminationGracePeriodSeconds"])
+            .unwrap_or(0);
         let over = matches!(object.str_at(&["status", "phase"]), "Failed" | "Succeeded");
         let seconds = match asked.unwrap_or(own) {
             _ if over || object.str_at(&["spec", "nodeName"]).is_empty() => 0,
@@ -170,9 +186,12 @@ impl Strategy for Pods {
         let (section, field) = name.split_once('.')?;
         let text = |section: &str, field: &str| object.str_at(&[section, field]).into();
         Some(match (section, field) {
-            ("spec", "nodeName" | "restartPolicy" | "schedulerName" | "serviceAccountName") => text(section, field),
+            ("spec", "nodeName" | "restartPolicy" | "schedulerName" | "serviceAccountName") => {
+                text(section, field)
+            }
             ("spec", "hostNetwork") => {
-                let host = object.at(&["spec", "hostNetwork"]).and_then(Value::as_bool) == Some(true);
+                let host =
+                    object.at(&["spec", "hostNetwork"]).and_then(Value::as_bool) == Some(true);
                 if host { "true".into() } else { "false".into() }
             }
             ("spec", "host") => text("spec", "nodeName"),
@@ -201,14 +220,20 @@ fn whole(errors: &mut Errors, root: &At) {
     }
     let mirror = annotations.key("kubernetes.io/config.mirror");
     if mirror.is_set() && spec.field("nodeName").text().is_empty() {
-        errors.invalid(&mirror, "must set spec.nodeName if mirror pod annotation is set");
+        errors.invalid(
+            &mirror,
+            "must set spec.nodeName if mirror pod annotation is set",
+        );
     }
     validation::spec(errors, &spec, meta.field("name").text(), true);
     if spec.field("serviceAccountName").text().is_empty() {
         for volume in spec.field("volumes").items() {
             for source in volume.field("projected").field("sources").items() {
                 if source.field("serviceAccountToken").is_set() {
-                    errors.forbidden(&source.field("serviceAccountToken"), "must not be specified when serviceAccountName is not set");
+                    errors.forbidden(
+                        &source.field("serviceAccountToken"),
+                        "must not be specified when serviceAccountName is not set",
+                    );
                 }
             }
         }
@@ -221,7 +246,10 @@ fn whole(errors: &mut Errors, root: &At) {
 }
 
 fn grace_is_not_negative(pod: &mut Value) {
-    if pod.i64_at(&["spec", "terminationGracePeriodSeconds"]).is_some_and(|seconds| seconds < 0) {
+    if pod
+        .i64_at(&["spec", "terminationGracePeriodSeconds"])
+        .is_some_and(|seconds| seconds < 0)
+    {
         pod.set(&["spec", "terminationGracePeriodSeconds"], 1);
     }
 }
@@ -230,23 +258,35 @@ fn grace_is_not_negative(pod: &mut Value) {
 fn merge_label_keys(pod: &mut Value) {
     let labels = pod.at(&["metadata", "labels"]).cloned().unwrap_or_default();
     let merge = |term: &mut Value, field: &str, operator: &str| {
-        let keys: Vec<CompactString> = term.array_at(&[field]).iter().filter_map(|key| key.as_str().map(Into::into)).collect();
+        let keys: Vec<CompactString> = term
+            .array_at(&[field])
+            .iter()
+            .filter_map(|key| key.as_str().map(Into::into))
+            .collect();
         if keys.is_empty() || !term["labelSelector"].is_object() {
             return;
         }
         for key in keys {
             if let Some(value) = labels.get(&key) {
                 let requirement = json!({"key": key, "operator": operator, "values": [value]});
-                match term.at_mut(&["labelSelector", "matchExpressions"]).and_then(Value::as_array_mut) {
+                match term
+                    .at_mut(&["labelSelector", "matchExpressions"])
+                    .and_then(Value::as_array_mut)
+                {
                     Some(list) => list.push(requirement),
                     None => term.set(&["labelSelector", "matchExpressions"], vec![requirement]),
                 }
             }
         }
     };
-    let Some(spec) = pod.get_mut("spec") else { return };
+    let Some(spec) = pod.get_mut("spec") else {
+        return;
+    };
     for kind in ["podAffinity", "podAntiAffinity"] {
-        if let Some(affinity) = spec.at_mut(&["affinity", kind]).and_then(Value::as_object_mut) {
+        if let Some(affinity) = spec
+            .at_mut(&["affinity", kind])
+            .and_then(Value::as_object_mut)
+        {
             for term in items(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
                 if let Some(term) = term.get_mut("podAffinityTerm") {
                     merge(term, "matchLabelKeys", "In");
@@ -266,8 +306,17 @@ fn merge_label_keys(pod: &mut Value) {
 
 // `podIP` is `podIPs[0]`; a client that knows only one of them wins with it.
 fn sync_pod_ips(status: &mut Map) {
-    let first = |status: &Map| status.get("podIPs").map_or("", |ips| ips[0].str_at(&["ip"])).to_owned();
-    let ip = status.get("podIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let first = |status: &Map| {
+        status
+            .get("podIPs")
+            .map_or("", |ips| ips[0].str_at(&["ip"]))
+            .to_owned()
+    };
+    let ip = status
+        .get("podIP")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     if !ip.is_empty() && first(status) != ip {
         status.insert("podIPs", json!([{"ip": ip}]));
     } else if ip.is_empty() && !first(status).is_empty() {
@@ -305,11 +354,23 @@ fn prepare_status(new: &mut Value, old: &Value) {
         new.set(&["status", "observedGeneration"], generation);
     }
     let mut stored: Vec<&Value> = old.array_at(&["status", "conditions"]).iter().collect();
-    let Some(conditions) = new.at_mut(&["status", "conditions"]).and_then(Value::as_array_mut) else { return };
+    let Some(conditions) = new
+        .at_mut(&["status", "conditions"])
+        .and_then(Value::as_array_mut)
+    else {
+        return;
+    };
     for condition in conditions {
-        let Some(at) = stored.iter().position(|old| old["type"] == condition["type"]) else { continue };
+        let Some(at) = stored
+            .iter()
+            .position(|old| old["type"] == condition["type"])
+        else {
+            continue;
+        };
         let old = stored.remove(at);
-        if condition["observedGeneration"].as_i64().unwrap_or(0) == 0 && old["observedGeneration"].as_i64().unwrap_or(0) != 0 {
+        if condition["observedGeneration"].as_i64().unwrap_or(0) == 0
+            && old["observedGeneration"].as_i64().unwrap_or(0) != 0
+        {
             condition["observedGeneration"] = old["observedGeneration"].clone();
         }
     }
@@ -341,7 +402,11 @@ pub fn qos_class(spec: &Value) -> &'static str {
         limits = amounts(&spec["resources"], "limits");
         guaranteed = limits.len() == 2;
     } else {
-        for container in spec.array_at(&["containers"]).iter().chain(spec.array_at(&["initContainers"])) {
+        for container in spec
+            .array_at(&["containers"])
+            .iter()
+            .chain(spec.array_at(&["initContainers"]))
+        {
             add(&mut requests, amounts(&container["resources"], "requests"));
             let own = amounts(&container["resources"], "limits");
             guaranteed &= own.len() == 2;
@@ -351,8 +416,16 @@ pub fn qos_class(spec: &Value) -> &'static str {
     if requests.is_empty() && limits.is_empty() {
         return "BestEffort";
     }
-    let equal = requests.iter().all(|(name, asked)| limits.iter().any(|(known, most)| known == name && most == asked));
-    if guaranteed && equal && requests.len() == limits.len() { "Guaranteed" } else { "Burstable" }
+    let equal = requests.iter().all(|(name, asked)| {
+        limits
+            .iter()
+            .any(|(known, most)| known == name && most == asked)
+    });
+    if guaranteed && equal && requests.len() == limits.len() {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
 }
 
 #[cfg(test)]
@@ -361,13 +434,30 @@ mod tests {
 
     #[test]
     fn o7_qos_counts_cpu_and_memory_only() {
-        let spec = |resources: Value| json!({"containers": [{"name": "c", "resources": resources}]});
+        let spec =
+            |resources: Value| json!({"containers": [{"name": "c", "resources": resources}]});
         assert_eq!(qos_class(&spec(json!({}))), "BestEffort");
-        assert_eq!(qos_class(&spec(json!({"limits": {"ephemeral-storage": "1Gi"}}))), "BestEffort");
-        assert_eq!(qos_class(&spec(json!({"limits": {"cpu": "0"}}))), "BestEffort");
+        assert_eq!(
+            qos_class(&spec(json!({"limits": {"ephemeral-storage": "1Gi"}}))),
+            "BestEffort"
+        );
+        assert_eq!(
+            qos_class(&spec(json!({"limits": {"cpu": "0"}}))),
+            "BestEffort"
+        );
         let all = json!({"cpu": "200m", "memory": "1Gi"});
-        assert_eq!(qos_class(&spec(json!({"limits": (all.clone()), "requests": (all.clone())}))), "Guaranteed");
-        assert_eq!(qos_class(&spec(json!({"limits": (all), "requests": {"cpu": "100m", "memory": "1Gi"}}))), "Burstable");
+        assert_eq!(
+            qos_class(&spec(
+                json!({"limits": (all.clone()), "requests": (all.clone())})
+            )),
+            "Guaranteed"
+        );
+        assert_eq!(
+            qos_class(&spec(
+                json!({"limits": (all), "requests": {"cpu": "100m", "memory": "1Gi"}})
+            )),
+            "Burstable"
+        );
     }
 
     #[test]

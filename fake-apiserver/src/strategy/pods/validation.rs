@@ -5,10 +5,10 @@
 
 use crate::json::Value;
 
+use super::super::addresses;
 use super::super::field::{At, Errors};
 use super::super::metadata::{label_selector, labels};
 use super::super::names::Names;
-use super::super::addresses;
 use super::super::quantity::Quantity;
 use super::{Pod, containers, volumes};
 
@@ -25,7 +25,11 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
     resource_claims(errors, &claims);
     let pod = Pod {
         volumes: volume_names,
-        claims: claims.list().iter().map(|claim| claim.str_at(&["name"])).collect(),
+        claims: claims
+            .list()
+            .iter()
+            .map(|claim| claim.str_at(&["name"]))
+            .collect(),
         grace_seconds: grace.int(),
         restart_policy: at.field("restartPolicy").text(),
         host_users: at.field("hostUsers").value().as_bool() != Some(false),
@@ -33,15 +37,27 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
     let (regular, init) = (at.field("containers"), at.field("initContainers"));
     containers::regular(errors, &regular, &pod);
     containers::init(errors, &init, &regular, &pod);
-    containers::ephemeral(errors, &at.field("ephemeralContainers"), &regular, &init, &pod);
+    containers::ephemeral(
+        errors,
+        &at.field("ephemeralContainers"),
+        &regular,
+        &init,
+        &pod,
+    );
     if at.field("resources").is_set() {
         pod_resources(errors, at, &pod);
     }
     if at.field("hostNetwork").flag() {
         host_network_ports(errors, &regular, is_pod);
     }
-    errors.one_of_in_order(&at.field("restartPolicy"), &["Always", "OnFailure", "Never"]);
-    errors.one_of_in_order(&at.field("dnsPolicy"), &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
+    errors.one_of_in_order(
+        &at.field("restartPolicy"),
+        &["Always", "OnFailure", "Never"],
+    );
+    errors.one_of_in_order(
+        &at.field("dnsPolicy"),
+        &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
+    );
     labels(errors, &at.field("nodeSelector"));
     security_context(errors, &at.field("securityContext"), at);
     affinity(errors, &at.field("affinity"));
@@ -85,7 +101,10 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
         if os.field("name").text().is_empty() {
             errors.required(&os.field("name"), "");
         } else if !["linux", "windows"].contains(&os.field("name").text()) {
-            errors.unsupported(&at.field_as("os", os.field("name").value()), &["linux", "windows"]);
+            errors.unsupported(
+                &at.field_as("os", os.field("name").value()),
+                &["linux", "windows"],
+            );
         }
     }
 }
@@ -121,15 +140,23 @@ fn resource_claims(errors: &mut Errors, at: &At) {
 fn pod_resources(errors: &mut Errors, spec: &At, pod: &Pod) {
     let at = spec.field("resources");
     if !at.field("claims").list().is_empty() {
-        errors.forbidden(&at.field("claims"), "claims may not be set for Resources at pod-level");
+        errors.forbidden(
+            &at.field("claims"),
+            "claims may not be set for Resources at pod-level",
+        );
     }
     containers::resources(errors, &at, pod, true);
-    let Some(map) = spec.value().as_object() else { return };
+    let Some(map) = spec.value().as_object() else {
+        return;
+    };
     let requests = at.field("requests");
     for (name, sum) in super::defaults::aggregate(map, "requests") {
         let own = requests.key(&name);
         if Quantity::parse(own.text()).is_ok_and(|own| sum > own) {
-            let detail = format!("must be greater than or equal to aggregate container requests of {}", sum.canonical());
+            let detail = format!(
+                "must be greater than or equal to aggregate container requests of {}",
+                sum.canonical()
+            );
             errors.invalid(&own, &detail);
         }
     }
@@ -138,9 +165,16 @@ fn pod_resources(errors: &mut Errors, spec: &At, pod: &Pod) {
 fn host_network_ports(errors: &mut Errors, containers: &At, is_pod: bool) {
     for container in containers.items() {
         for port in container.field("ports").items() {
-            let (host, own) = (port.field("hostPort").int().unwrap_or(0), port.field("containerPort").int().unwrap_or(0));
+            let (host, own) = (
+                port.field("hostPort").int().unwrap_or(0),
+                port.field("containerPort").int().unwrap_or(0),
+            );
             if (is_pod || host != 0) && host != own {
-                errors.invalid_as(&port.field("hostPort"), host, "must match `containerPort` when `hostNetwork` is true");
+                errors.invalid_as(
+                    &port.field("hostPort"),
+                    host,
+                    "must match `containerPort` when `hostNetwork` is true",
+                );
             }
         }
     }
@@ -160,8 +194,14 @@ fn security_context(errors: &mut Errors, at: &At, spec: &At) {
         errors.in_range(&group, 0, max);
     }
     if spec.field("shareProcessNamespace").flag() && spec.field("hostPID").flag() {
-        let share = at.field_as("shareProcessNamespace", spec.field("shareProcessNamespace").value());
-        errors.invalid(&share, "ShareProcessNamespace and HostPID cannot both be enabled");
+        let share = at.field_as(
+            "shareProcessNamespace",
+            spec.field("shareProcessNamespace").value(),
+        );
+        errors.invalid(
+            &share,
+            "ShareProcessNamespace and HostPID cannot both be enabled",
+        );
     }
     sysctls(errors, &at.field("sysctls"));
     let policy = at.field("fsGroupChangePolicy");
@@ -193,7 +233,10 @@ fn sysctls(errors: &mut Errors, at: &At) {
         if name.text().is_empty() {
             errors.required(&name, "");
         } else if name.text().len() > 253 || !name.text().split(['.', '/']).all(part) {
-            errors.invalid(&name, &format!("must have at most 253 characters and match regex {SYSCTL}"));
+            errors.invalid(
+                &name,
+                &format!("must have at most 253 characters and match regex {SYSCTL}"),
+            );
         } else if names.contains(&name.text()) {
             errors.duplicate(&name);
         }
@@ -207,16 +250,25 @@ fn affinity(errors: &mut Errors, at: &At) {
     if required.is_set() {
         node_selector(errors, &required);
     }
-    for term in node.field("preferredDuringSchedulingIgnoredDuringExecution").items() {
+    for term in node
+        .field("preferredDuringSchedulingIgnoredDuringExecution")
+        .items()
+    {
         weight(errors, &term);
         node_selector_term(errors, &term.field("preference"), false);
     }
     for kind in ["podAffinity", "podAntiAffinity"] {
         let pods = at.field(kind);
-        for term in pods.field("requiredDuringSchedulingIgnoredDuringExecution").items() {
+        for term in pods
+            .field("requiredDuringSchedulingIgnoredDuringExecution")
+            .items()
+        {
             pod_affinity_term(errors, &term);
         }
-        for term in pods.field("preferredDuringSchedulingIgnoredDuringExecution").items() {
+        for term in pods
+            .field("preferredDuringSchedulingIgnoredDuringExecution")
+            .items()
+        {
             weight(errors, &term);
             pod_affinity_term(errors, &term.field("podAffinityTerm"));
         }
@@ -226,7 +278,11 @@ fn affinity(errors: &mut Errors, at: &At) {
 fn weight(errors: &mut Errors, term: &At) {
     let weight = term.field("weight");
     if !(1..=100).contains(&weight.int().unwrap_or(0)) {
-        errors.invalid_as(&weight, weight.int().unwrap_or(0), "must be in the range 1-100");
+        errors.invalid_as(
+            &weight,
+            weight.int().unwrap_or(0),
+            "must be in the range 1-100",
+        );
     }
 }
 
@@ -246,16 +302,29 @@ fn node_selector_term(errors: &mut Errors, at: &At, check_values: bool) {
         let values = expression.field("values");
         match expression.field("operator").text() {
             "In" | "NotIn" if values.list().is_empty() => {
-                errors.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+                errors.required(
+                    &values,
+                    "must be specified when `operator` is 'In' or 'NotIn'",
+                );
             }
             "Exists" | "DoesNotExist" if !values.list().is_empty() => {
-                errors.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+                errors.forbidden(
+                    &values,
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                );
             }
             "Gt" | "Lt" if values.list().len() != 1 => {
-                errors.required(&values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+                errors.required(
+                    &values,
+                    "must be specified single value when `operator` is 'Lt' or 'Gt'",
+                );
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-            other => errors.invalid_as(&expression.field("operator"), other, "not a valid selector operator"),
+            other => errors.invalid_as(
+                &expression.field("operator"),
+                other,
+                "not a valid selector operator",
+            ),
         }
         errors.name(&expression.field("key"), Names::Qualified);
         if check_values {
@@ -271,10 +340,18 @@ fn node_selector_term(errors: &mut Errors, at: &At, check_values: bool) {
                 errors.required(&values, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
             }
             "In" | "NotIn" => {}
-            other => errors.invalid_as(&field.field("operator"), other, "not a valid selector operator"),
+            other => errors.invalid_as(
+                &field.field("operator"),
+                other,
+                "not a valid selector operator",
+            ),
         }
         if field.field("key").text() != "metadata.name" {
-            errors.invalid_as(&field.field("key"), field.field("key").text(), "not a valid field selector key");
+            errors.invalid_as(
+                &field.field("key"),
+                field.field("key").text(),
+                "not a valid field selector key",
+            );
         } else {
             for value in values.items() {
                 errors.name(&value, Names::Subdomain);
@@ -287,7 +364,11 @@ fn pod_affinity_term(errors: &mut Errors, at: &At) {
     label_selector(errors, &at.field("labelSelector"));
     label_selector(errors, &at.field("namespaceSelector"));
     for namespace in at.field("namespaces").list() {
-        errors.name_as(&at.field("namespace"), namespace.as_str().unwrap_or_default(), Names::Label);
+        errors.name_as(
+            &at.field("namespace"),
+            namespace.as_str().unwrap_or_default(),
+            Names::Label,
+        );
     }
     let key = at.field("topologyKey");
     if key.text().is_empty() {
@@ -304,7 +385,10 @@ fn dns_config(errors: &mut Errors, at: &At, policy: &str) {
             return;
         }
         if servers.list().is_empty() {
-            errors.required(&servers, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+            errors.required(
+                &servers,
+                "must provide at least one DNS nameserver when `dnsPolicy` is None",
+            );
             return;
         }
     }
@@ -318,9 +402,16 @@ fn dns_config(errors: &mut Errors, at: &At, policy: &str) {
     if searches.list().len() > 32 {
         errors.invalid(&searches, "must not have more than 32 search paths");
     }
-    let length: usize = searches.list().iter().map(|s| s.as_str().map_or(0, str::len) + 1).sum();
+    let length: usize = searches
+        .list()
+        .iter()
+        .map(|s| s.as_str().map_or(0, str::len) + 1)
+        .sum();
     if length > 2049 {
-        errors.invalid(&searches, "must not have more than 2048 characters (including spaces) in the search list");
+        errors.invalid(
+            &searches,
+            "must not have more than 2048 characters (including spaces) in the search list",
+        );
     }
     for search in searches.items() {
         if search.text() != "." {
@@ -356,7 +447,12 @@ fn topology_spread(errors: &mut Errors, at: &At) {
         }
         let when = constraint.field("whenUnsatisfiable");
         errors.one_of(&when, &["DoNotSchedule", "ScheduleAnyway"]);
-        let pair = |c: &Value| (c.str_at(&["topologyKey"]).to_owned(), c.str_at(&["whenUnsatisfiable"]).to_owned());
+        let pair = |c: &Value| {
+            (
+                c.str_at(&["topologyKey"]).to_owned(),
+                c.str_at(&["whenUnsatisfiable"]).to_owned(),
+            )
+        };
         let own = pair(constraint.value());
         if list[index + 1..].iter().any(|other| pair(other) == own) {
             let at = constraint.field("{topologyKey, whenUnsatisfiable}");
@@ -366,7 +462,10 @@ fn topology_spread(errors: &mut Errors, at: &At) {
         if minimum.is_set() {
             errors.positive(&minimum);
             if when.text() != "DoNotSchedule" {
-                let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}", when.text());
+                let detail = format!(
+                    "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}",
+                    when.text()
+                );
                 errors.invalid(&minimum, &detail);
             }
         }
@@ -423,7 +522,11 @@ pub fn tolerations(errors: &mut Errors, at: &At) {
             );
         }
         if toleration.field("tolerationSeconds").is_set() && effect.text() != "NoExecute" {
-            errors.invalid_as(&effect, effect.text(), "effect must be 'NoExecute' when `tolerationSeconds` is set");
+            errors.invalid_as(
+                &effect,
+                effect.text(),
+                "effect must be 'NoExecute' when `tolerationSeconds` is set",
+            );
         }
         match operator.text() {
             "" | "Equal" => {
@@ -434,7 +537,11 @@ pub fn tolerations(errors: &mut Errors, at: &At) {
             }
             "Exists" => {
                 if !value.text().is_empty() {
-                    errors.invalid_as(&operator, value.text(), "value must be empty when `operator` is 'Exists'");
+                    errors.invalid_as(
+                        &operator,
+                        value.text(),
+                        "value must be empty when `operator` is 'Exists'",
+                    );
                 }
             }
             "Lt" | "Gt" => errors.unsupported(&operator, &["Equal", "Exists", "Lt", "Gt"]),

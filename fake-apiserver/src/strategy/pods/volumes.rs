@@ -8,7 +8,9 @@ use crate::json::Value;
 use super::super::field::{At, Errors};
 use super::super::names::Names;
 use super::super::quantity::Quantity;
-use super::containers::{VOLUME_FIELDS, descending_path, descending_no_backsteps, field_selector, resource_selector};
+use super::containers::{
+    VOLUME_FIELDS, descending_no_backsteps, descending_path, field_selector, resource_selector,
+};
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 const CONFLICT: &str = "conflicting duplicate paths";
@@ -48,11 +50,13 @@ const SOURCES: &[&str] = &[
 ];
 
 /// `spec.volumes`; returns the names of the valid ones, which containers may mount.
-pub fn validate<'v>(errors: &mut Errors, at: &At<'_, 'v>, pod_name: &str) -> Vec<&'v str> {
+pub(super) fn validate<'v>(errors: &mut Errors, at: &At<'_, 'v>, pod_name: &str) -> Vec<&'v str> {
     let mut names: Vec<&str> = Vec::new();
     let ephemeral = |claim: &str| {
         !pod_name.is_empty()
-            && at.list().iter().any(|v| v["ephemeral"].is_object() && claim == format!("{pod_name}-{}", v.str_at(&["name"])))
+            && at.list().iter().any(|v| {
+                v["ephemeral"].is_object() && claim == format!("{pod_name}-{}", v.str_at(&["name"]))
+            })
     };
     for volume in at.items() {
         let before = errors.causes.len();
@@ -71,7 +75,10 @@ pub fn validate<'v>(errors: &mut Errors, at: &At<'_, 'v>, pod_name: &str) -> Vec
         }
         let claim = volume.field("persistentVolumeClaim");
         if claim.is_set() && ephemeral(claim.field("claimName").text()) {
-            errors.invalid(&claim.field("claimName"), "must not reference a PVC that gets created for an ephemeral volume");
+            errors.invalid(
+                &claim.field("claimName"),
+                "must not reference a PVC that gets created for an ephemeral volume",
+            );
         }
     }
     names
@@ -102,7 +109,16 @@ fn source(errors: &mut Errors, volume: &At, pod_name: &str) {
                     errors.required(&path, "");
                 } else {
                     descending_no_backsteps(errors, &path);
-                    let known = ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+                    let known = [
+                        "",
+                        "BlockDevice",
+                        "CharDevice",
+                        "Directory",
+                        "DirectoryOrCreate",
+                        "File",
+                        "FileOrCreate",
+                        "Socket",
+                    ];
                     errors.one_of(&source.field("type"), &known);
                 }
             }
@@ -140,7 +156,11 @@ fn source(errors: &mut Errors, volume: &At, pod_name: &str) {
                     if driver.text().len() > 63 {
                         errors.too_long(&driver, 63);
                     }
-                    errors.name_as(&driver, &driver.text().to_ascii_lowercase(), Names::Subdomain);
+                    errors.name_as(
+                        &driver,
+                        &driver.text().to_ascii_lowercase(),
+                        Names::Subdomain,
+                    );
                 }
             }
             "ephemeral" => {
@@ -150,18 +170,27 @@ fn source(errors: &mut Errors, volume: &At, pod_name: &str) {
                     continue;
                 }
                 super::super::metadata::labels(errors, &template.field("metadata").field("labels"));
-                super::super::metadata::annotations(errors, &template.field("metadata").field("annotations"));
+                super::super::metadata::annotations(
+                    errors,
+                    &template.field("metadata").field("annotations"),
+                );
                 super::super::claims::spec(errors, &template.field("spec"));
                 let claim = format!("{pod_name}-{}", volume.field("name").text());
                 if !pod_name.is_empty() {
                     for message in Names::Subdomain.check(&claim) {
-                        errors.invalid(&volume.field("name"), &format!("PVC name \"{claim}\": {message}"));
+                        errors.invalid(
+                            &volume.field("name"),
+                            &format!("PVC name \"{claim}\": {message}"),
+                        );
                     }
                 }
             }
             "image" => {
                 required(errors, &source, &["reference"]);
-                errors.one_of(&source.field("pullPolicy"), &["Always", "IfNotPresent", "Never"]);
+                errors.one_of(
+                    &source.field("pullPolicy"),
+                    &["Always", "IfNotPresent", "Never"],
+                );
             }
             _ => {}
         }
@@ -221,12 +250,24 @@ fn downward_file(errors: &mut Errors, file: &At, volume: &At) {
     file_path(errors, &path);
     let (field, resource) = (file.field("fieldRef"), file.field("resourceFieldRef"));
     if field.is_set() {
-        field_selector(errors, &volume.field_as("fieldRef", field.value()), VOLUME_FIELDS);
+        field_selector(
+            errors,
+            &volume.field_as("fieldRef", field.value()),
+            VOLUME_FIELDS,
+        );
         if resource.is_set() {
-            errors.invalid_as(volume, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
+            errors.invalid_as(
+                volume,
+                "resource",
+                "fieldRef and resourceFieldRef can not be specified simultaneously",
+            );
         }
     } else if resource.is_set() {
-        resource_selector(errors, &volume.field_as("resourceFieldRef", resource.value()), true);
+        resource_selector(
+            errors,
+            &volume.field_as("resourceFieldRef", resource.value()),
+            true,
+        );
     } else {
         errors.required(volume, "one of fieldRef and resourceFieldRef is required");
     }
@@ -247,7 +288,13 @@ fn projected(errors: &mut Errors, at: &At) {
             required(errors, &keyed, &["name"]);
             for item in keyed.field("items").items() {
                 key_to_path(errors, &item);
-                unique(errors, at, &mut paths, item.field("path").text(), keyed.field("name").value());
+                unique(
+                    errors,
+                    at,
+                    &mut paths,
+                    item.field("path").text(),
+                    keyed.field("name").value(),
+                );
             }
         }
         let downward = source.field("downwardAPI");
@@ -255,7 +302,13 @@ fn projected(errors: &mut Errors, at: &At) {
             count += 1;
             for file in downward.field("items").items() {
                 downward_file(errors, &file, &downward);
-                unique(errors, at, &mut paths, file.field("path").text(), file.field("path").value());
+                unique(
+                    errors,
+                    at,
+                    &mut paths,
+                    file.field("path").text(),
+                    file.field("path").value(),
+                );
             }
         }
         let token = source.field("serviceAccountToken");
@@ -266,7 +319,10 @@ fn projected(errors: &mut Errors, at: &At) {
                 errors.invalid(&seconds, "may not specify a duration less than 10 minutes");
             }
             if seconds.int().unwrap_or(0) > 1 << 32 {
-                errors.invalid(&seconds, "may not specify a duration larger than 2^32 seconds");
+                errors.invalid(
+                    &seconds,
+                    "may not specify a duration larger than 2^32 seconds",
+                );
             }
             let path = at.field_as("path", token.field("path").value());
             if path.text().is_empty() {
@@ -275,14 +331,26 @@ fn projected(errors: &mut Errors, at: &At) {
                 file_path(errors, &path);
             }
         }
-        count += ["clusterTrustBundle", "podCertificate"].iter().filter(|name| source.field(name).is_set()).count();
+        count += ["clusterTrustBundle", "podCertificate"]
+            .iter()
+            .filter(|name| source.field(name).is_set())
+            .count();
         if count > 1 {
-            errors.forbidden(&source, "may not specify more than 1 volume type per source");
+            errors.forbidden(
+                &source,
+                "may not specify more than 1 volume type per source",
+            );
         }
     }
 }
 
-fn unique<'v>(errors: &mut Errors, at: &At, paths: &mut Vec<&'v str>, path: &'v str, shown: &Value) {
+fn unique<'v>(
+    errors: &mut Errors,
+    at: &At,
+    paths: &mut Vec<&'v str>,
+    path: &'v str,
+    shown: &Value,
+) {
     if path.is_empty() {
         return;
     }

@@ -9,27 +9,76 @@ use crate::status::go_quote;
 use super::super::quantity::Quantity;
 
 const DEPRECATED_VOLUMES: &[(&str, &str, &str)] = &[
-    ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
-    ("gitRepo", "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
-    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
-    ("flocker", "flocker", "deprecated in v1.22, non-functional in v1.25+"),
-    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
-    ("quobyte", "quobyte", "deprecated in v1.22, non-functional in v1.25+"),
-    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
-    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
-    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+    (
+        "photonPersistentDisk",
+        "photonPersistentDisk",
+        "deprecated in v1.11, non-functional in v1.16+",
+    ),
+    (
+        "gitRepo",
+        "gitRepo",
+        "deprecated in v1.11, and disabled by default in v1.33+",
+    ),
+    (
+        "scaleIO",
+        "scaleIO",
+        "deprecated in v1.16, non-functional in v1.22+",
+    ),
+    (
+        "flocker",
+        "flocker",
+        "deprecated in v1.22, non-functional in v1.25+",
+    ),
+    (
+        "storageos",
+        "storageOS",
+        "deprecated in v1.22, non-functional in v1.25+",
+    ),
+    (
+        "quobyte",
+        "quobyte",
+        "deprecated in v1.22, non-functional in v1.25+",
+    ),
+    (
+        "glusterfs",
+        "glusterfs",
+        "deprecated in v1.25, non-functional in v1.26+",
+    ),
+    (
+        "cephfs",
+        "cephfs",
+        "deprecated in v1.28, non-functional in v1.31+",
+    ),
+    (
+        "rbd",
+        "rbd",
+        "deprecated in v1.28, non-functional in v1.31+",
+    ),
 ];
 
 const DEPRECATED_ANNOTATIONS: &[(&str, &str)] = &[
-    ("scheduler.alpha.kubernetes.io/critical-pod", "non-functional in v1.16+; use the \"priorityClassName\" field instead"),
-    ("security.alpha.kubernetes.io/sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"),
-    ("security.alpha.kubernetes.io/unsafe-sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"),
+    (
+        "scheduler.alpha.kubernetes.io/critical-pod",
+        "non-functional in v1.16+; use the \"priorityClassName\" field instead",
+    ),
+    (
+        "security.alpha.kubernetes.io/sysctls",
+        "non-functional in v1.11+; use the \"sysctls\" field instead",
+    ),
+    (
+        "security.alpha.kubernetes.io/unsafe-sysctls",
+        "non-functional in v1.11+; use the \"sysctls\" field instead",
+    ),
 ];
 
 /// Adds the warnings of a Pod (`prefix` empty) or a template (`prefix` its path and a dot).
 pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
     let spec = &pod["spec"];
-    for (index, constraint) in spec.array_at(&["topologySpreadConstraints"]).iter().enumerate() {
+    for (index, constraint) in spec
+        .array_at(&["topologySpreadConstraints"])
+        .iter()
+        .enumerate()
+    {
         if constraint["labelSelector"].is_null() {
             out.push(format!(
                 "{prefix}spec.topologySpreadConstraints[{index}].labelSelector: a null labelSelector results in matching no pod"
@@ -48,12 +97,18 @@ pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
             }
         }
     }
-    for (list, key, what) in [("hostAliases", "ip", "ip"), ("imagePullSecrets", "name", "name")] {
+    for (list, key, what) in [
+        ("hostAliases", "ip", "ip"),
+        ("imagePullSecrets", "name", "name"),
+    ] {
         let mut seen: Vec<&str> = Vec::new();
         for (index, item) in spec.array_at(&[list]).iter().enumerate() {
             let text = item.str_at(&[key]);
             if seen.contains(&text) {
-                out.push(format!("{prefix}spec.{list}[{index}].{key}: duplicate {what} {}", go_quote(text)));
+                out.push(format!(
+                    "{prefix}spec.{list}[{index}].{key}: duplicate {what} {}",
+                    go_quote(text)
+                ));
             } else {
                 seen.push(text);
             }
@@ -61,39 +116,74 @@ pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
     }
     for (index, secret) in spec.array_at(&["imagePullSecrets"]).iter().enumerate() {
         if secret.str_at(&["name"]).is_empty() {
-            out.push(format!("{prefix}spec.imagePullSecrets[{index}].name: invalid empty name \"\""));
+            out.push(format!(
+                "{prefix}spec.imagePullSecrets[{index}].name: invalid empty name \"\""
+            ));
         }
     }
-    fractions(out, &format!("{prefix}spec.overhead"), &spec["overhead"], "memory");
-    fractions(out, &format!("{prefix}spec.overhead"), &spec["overhead"], "ephemeral-storage");
+    fractions(
+        out,
+        &format!("{prefix}spec.overhead"),
+        &spec["overhead"],
+        "memory",
+    );
+    fractions(
+        out,
+        &format!("{prefix}spec.overhead"),
+        &spec["overhead"],
+        "ephemeral-storage",
+    );
     let containers: Vec<(String, &Value)> = ["initContainers", "containers", "ephemeralContainers"]
         .into_iter()
         .flat_map(|list| {
             let path = move |index| format!("{prefix}spec.{list}[{index}]");
-            spec.array_at(&[list]).iter().enumerate().map(move |(index, container)| (path(index), container))
+            spec.array_at(&[list])
+                .iter()
+                .enumerate()
+                .map(move |(index, container)| (path(index), container))
         })
         .collect();
     for (path, container) in &containers {
         for resource in ["memory", "ephemeral-storage"] {
             for kind in ["limits", "requests"] {
-                fractions(out, &format!("{path}.resources.{kind}"), &container["resources"][kind], resource);
+                fractions(
+                    out,
+                    &format!("{path}.resources.{kind}"),
+                    &container["resources"][kind],
+                    resource,
+                );
             }
         }
         hidden_variables(out, path, container);
     }
     ports(out, &containers);
-    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+    if spec["terminationGracePeriodSeconds"]
+        .as_i64()
+        .is_some_and(|seconds| seconds < 0)
+    {
         out.push(format!(
             "{prefix}spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
         ));
     }
     for kind in ["podAffinity", "podAntiAffinity"] {
         let affinity = &spec["affinity"][kind];
-        let required = affinity.array_at(&["requiredDuringSchedulingIgnoredDuringExecution"]).iter();
-        let preferred = affinity.array_at(&["preferredDuringSchedulingIgnoredDuringExecution"]).iter();
-        let terms = required.enumerate().map(|(i, term)| (format!("requiredDuringSchedulingIgnoredDuringExecution[{i}]"), term));
+        let required = affinity
+            .array_at(&["requiredDuringSchedulingIgnoredDuringExecution"])
+            .iter();
+        let preferred = affinity
+            .array_at(&["preferredDuringSchedulingIgnoredDuringExecution"])
+            .iter();
+        let terms = required.enumerate().map(|(i, term)| {
+            (
+                format!("requiredDuringSchedulingIgnoredDuringExecution[{i}]"),
+                term,
+            )
+        });
         let weighted = preferred.enumerate().map(|(i, term)| {
-            (format!("preferredDuringSchedulingIgnoredDuringExecution[{i}].podAffinityTerm"), &term["podAffinityTerm"])
+            (
+                format!("preferredDuringSchedulingIgnoredDuringExecution[{i}].podAffinityTerm"),
+                &term["podAffinityTerm"],
+            )
         });
         for (path, term) in terms.chain(weighted) {
             if term["labelSelector"].is_null() {
@@ -106,7 +196,10 @@ pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
 fn fractions(out: &mut Vec<String>, path: &str, amounts: &Value, resource: &str) {
     let text = amounts.str_at(&[resource]);
     if Quantity::parse(text).is_ok_and(|amount| amount.whole().is_none()) {
-        out.push(format!("{path}[{resource}]: fractional byte value {} is invalid, must be an integer", go_quote(text)));
+        out.push(format!(
+            "{path}[{resource}]: fractional byte value {} is invalid, must be an integer",
+            go_quote(text)
+        ));
     }
 }
 
@@ -139,17 +232,28 @@ fn ports(out: &mut Vec<String>, containers: &[(String, &Value)]) {
         .collect();
     for (at, (path, port)) in all.iter().enumerate() {
         for (other_path, other) in &all[..at] {
-            if port["containerPort"] != other["containerPort"] || port["protocol"] != other["protocol"] {
+            if port["containerPort"] != other["containerPort"]
+                || port["protocol"] != other["protocol"]
+            {
                 continue;
             }
-            let (host, other_host) = (port["hostPort"].as_i64().unwrap_or(0), other["hostPort"].as_i64().unwrap_or(0));
+            let (host, other_host) = (
+                port["hostPort"].as_i64().unwrap_or(0),
+                other["hostPort"].as_i64().unwrap_or(0),
+            );
             let (ip, other_ip) = (port.str_at(&["hostIP"]), other.str_at(&["hostIP"]));
             if ip == other_ip && host == other_host {
-                out.push(format!("{path}: duplicate port definition with {other_path}"));
+                out.push(format!(
+                    "{path}: duplicate port definition with {other_path}"
+                ));
             } else if host == 0 || other_host == 0 {
-                out.push(format!("{path}: overlapping port definition with {other_path}"));
+                out.push(format!(
+                    "{path}: overlapping port definition with {other_path}"
+                ));
             } else if host == other_host && ip.is_empty() != other_ip.is_empty() {
-                out.push(format!("{path}: dangerously ambiguous port definition with {other_path}"));
+                out.push(format!(
+                    "{path}: dangerously ambiguous port definition with {other_path}"
+                ));
             }
         }
     }

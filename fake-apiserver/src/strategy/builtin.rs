@@ -1,0 +1,79 @@
+//! Which strategy a built-in resource has, and the checks several of them share.
+
+use crate::json::Value;
+
+use super::claims::{Claims, Volumes};
+use super::config::{ConfigMaps, Secrets, ServiceAccounts};
+use super::endpoints::{EndpointSlices, EndpointsObjects};
+use super::events::Events;
+use super::field::{At, Errors};
+use super::jobs::{CronJobs, Jobs};
+use super::names::Names;
+use super::nodes::{Namespaces, Nodes};
+use super::pods::Pods;
+use super::quotas::{LimitRanges, ResourceQuotas};
+use super::services::Services;
+use super::workloads::{ControllerRevisions, PodTemplates, Workload};
+use super::{Cx, Strategy, metadata};
+
+struct Plain;
+impl Strategy for Plain {}
+
+/// The strategy of a built-in resource.
+pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
+    match (group, plural) {
+        ("", "pods") => &Pods,
+        ("", "podtemplates") => &PodTemplates,
+        ("", "replicationcontrollers") => &Workload::ReplicationController,
+        ("", "services") => &Services,
+        ("", "endpoints") => &EndpointsObjects,
+        ("", "configmaps") => &ConfigMaps,
+        ("", "secrets") => &Secrets,
+        ("", "serviceaccounts") => &ServiceAccounts,
+        ("", "persistentvolumeclaims") => &Claims,
+        ("", "persistentvolumes") => &Volumes,
+        ("", "limitranges") => &LimitRanges,
+        ("", "resourcequotas") => &ResourceQuotas,
+        ("", "nodes") => &Nodes,
+        ("", "namespaces") => &Namespaces,
+        ("" | "events.k8s.io", "events") => &Events,
+        ("apps", "deployments") => &Workload::Deployment,
+        ("apps", "replicasets") => &Workload::ReplicaSet,
+        ("apps", "statefulsets") => &Workload::StatefulSet,
+        ("apps", "daemonsets") => &Workload::DaemonSet,
+        ("apps", "controllerrevisions") => &ControllerRevisions,
+        ("batch", "jobs") => &Jobs,
+        ("batch", "cronjobs") => &CronJobs,
+        ("discovery.k8s.io", "endpointslices") => &EndpointSlices,
+        _ => &Plain,
+    }
+}
+
+/// The checks of a new object's metadata, which many kinds repeat on update.
+pub fn validate_metadata(errors: &mut Errors, cx: &Cx<'_>, object: &Value) {
+    let root = At::root(object);
+    let (namespaced, names) = (cx.resource.namespaced, cx.resource.strategy.names());
+    metadata::validate(errors, &root.field("metadata"), namespaced, names, true);
+}
+
+/// A path below a domain, like `acme.io/foo`.
+pub fn domain_prefixed_path(errors: &mut Errors, at: &At) {
+    let text = at.text();
+    if text.is_empty() {
+        errors.required(at, "");
+        return;
+    }
+    match text.split_once('/') {
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            errors.name_as(at, host, Names::Subdomain);
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+            if !path.bytes().all(allowed) {
+                errors.invalid_as(at, path, "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')");
+            }
+        }
+        _ => errors.invalid(
+            at,
+            "must be a domain-prefixed path (such as \"acme.io/foo\")",
+        ),
+    }
+}
