@@ -18,5 +18,6 @@ mod typed;
 mod tests;
 
 pub use applying::apply;
+pub(crate) use applying::object_text;
 pub use ignored::Ignored;
 pub use managed::{Tracking, keep_times, track};

@@ -10,6 +10,9 @@ pub(crate) mod printed;
 mod quoted;
 mod strategic;
 mod strategic_list;
+mod unstructured;
+
+pub(crate) use unstructured::conversion_error;
 
 use crate::json::Value;
 use crate::schema::Schema;
@@ -39,6 +42,11 @@ pub struct Patched {
 }
 
 impl Patched {
+    /// True for a strategic merge, which is converted without a detour over JSON.
+    pub fn is_strategic(&self) -> bool {
+        self.patch_type == PatchType::Strategic
+    }
+
     /// The answer when the document cannot be decoded, or not strictly: 422 on the field `patch`. `live` is what was patched.
     pub fn undecodable(&self, schema: &Schema, live: &Value, error: &str) -> Status {
         let quoted = match self.patch_type {

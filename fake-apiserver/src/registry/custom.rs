@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Facts, Index, Resource, ResourceId, Subresource, Verbs, builtin};
 use crate::json::{CompactString, Value};
+use crate::schema::Schema;
 use crate::strategy;
 
 /// What a custom row knows beyond the common columns.
@@ -17,6 +18,8 @@ pub struct CustomVersion {
     pub definition: CompactString,
     /// The entry of `spec.versions` as written.
     pub version: Value,
+    /// Its schema, with what every object has.
+    pub schema: Arc<Schema>,
     /// `spec.conversion` as written.
     pub conversion: Value,
     /// `spec.preserveUnknownFields`.
@@ -155,6 +158,7 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
         custom: Some(Arc::new(CustomVersion {
             definition: text(&definition["metadata"]["name"]),
             version: version.clone(),
+            schema: Arc::new(crate::schema::build(&version["schema"]["openAPIV3Schema"])),
             conversion: spec["conversion"].clone(),
             preserve_unknown_fields: spec["preserveUnknownFields"] == Value::Bool(true),
             terminating: definition["metadata"].get("deletionTimestamp").is_some(),

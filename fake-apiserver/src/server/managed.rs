@@ -1,17 +1,90 @@
 //! Where field management stands in a write's way; its rules are owned by `apply`.
 
 use super::Session;
+use crate::apply::{self, Ignored, Tracking};
 use crate::json::Value;
-use crate::registry::Resource;
+use crate::registry::{Resource, split_api_version};
+use crate::schema::Schema;
+use crate::status::Status;
 
 /// Records who set which fields of a non-apply write (F8). `live` is the object before, `None` for a creation.
 pub(super) fn track(
-    _s: &mut Session<'_>,
-    _row: &Resource,
-    _subresource: &str,
-    _live: Option<&Value>,
+    s: &mut Session<'_>,
+    row: &Resource,
+    subresource: &str,
+    live: Option<&Value>,
     object: &mut Value,
-    _manager: &str,
+    manager: &str,
 ) {
-    object.remove(&["metadata", "managedFields"]);
+    with_tracking(s, row, subresource, manager, |tracking| {
+        apply::track(tracking, live, object);
+    });
+}
+
+/// Applies a configuration to the live object, or to none (F2).
+pub(super) fn apply(
+    s: &Session<'_>,
+    row: &Resource,
+    subresource: &str,
+    live: Option<&Value>,
+    applied: &Value,
+    manager: &str,
+    force: bool,
+) -> Result<Value, Status> {
+    with_tracking(s, row, subresource, manager, |tracking| {
+        apply::apply(tracking, live, applied, force)
+    })
+}
+
+fn with_tracking<T>(
+    s: &Session<'_>,
+    row: &Resource,
+    subresource: &str,
+    manager: &str,
+    call: impl FnOnce(&Tracking<'_>) -> T,
+) -> T {
+    let ignored = if row.is_custom() {
+        Ignored::custom(subresource, row.has_status())
+    } else {
+        Ignored::builtin(&row.group, &row.plural, subresource)
+    };
+    call(&Tracking {
+        schema: schema_of(row),
+        api_version: &row.api_version(),
+        subresource,
+        manager,
+        now: s.now,
+        ignored,
+        other_version: &|api_version| other_version(s, row, api_version),
+    })
+}
+
+/// The schema of a row's objects.
+pub(super) fn schema_of(row: &Resource) -> &Schema {
+    static FREE: std::sync::LazyLock<Schema> =
+        std::sync::LazyLock::new(|| crate::schema::build(&Value::object()));
+    match (row.schema, &row.custom) {
+        (Some(schema), _) => schema,
+        (None, Some(custom)) => &custom.schema,
+        (None, None) => &FREE,
+    }
+}
+
+/// The schema of the same objects in another version. Built-in versions are taken for alike: their few differences (HPA)
+/// do not move ownership.
+fn other_version<'a>(
+    s: &'a Session<'_>,
+    row: &'a Resource,
+    api_version: &str,
+) -> Option<&'a Schema> {
+    let (group, version) = split_api_version(api_version);
+    let other = s.core.registry.find(group, version, &row.plural)?;
+    if other.id != row.id {
+        return None;
+    }
+    Some(if row.is_custom() {
+        schema_of(other)
+    } else {
+        schema_of(row)
+    })
 }

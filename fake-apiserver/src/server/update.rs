@@ -199,6 +199,7 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
         body::default(&row, &mut object);
         create::dedup_owner_references(s, &mut object, true);
     }
+    crate::apply::keep_times(&old, &mut object);
     check_revision(&row, &existing, &mut object)?;
     prepare(s, &row, subresource, &mut object, &old, dry_run)?;
     validate(s, &row, subresource, &object, &old, &name, dry_run)?;
