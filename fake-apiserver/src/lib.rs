@@ -22,6 +22,8 @@ pub mod patch;
 pub mod table;
 
 pub mod actors;
+pub mod admission;
+pub mod auth;
 pub mod server;
 
 pub mod conform;

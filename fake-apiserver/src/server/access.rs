@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use super::{Halt, Session};
+use super::{Authorization, Halt, Session};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::User;
+use crate::status::Status;
+use crate::{admission, auth, schema};
 
 /// What is about to be done, as admission sees it.
 #[derive(Clone, Debug)]
@@ -30,35 +32,96 @@ pub struct Attributes<'a> {
     pub dry_run: bool,
 }
 
-/// Finds out who asks; 401 if that fails.
+/// Finds out who asks; 401 if that fails. Without authorisation everybody is an administrator.
 pub(super) fn authenticate(s: &mut Session<'_>) -> Result<(), Halt> {
-    s.user = User {
-        name: "admin".into(),
-        groups: vec!["system:masters".into(), "system:authenticated".into()],
-        ..User::default()
+    let tokens = &s.core.config.tokens;
+    let lookup = |token: &str| tokens.iter().find(|t| t.token == token).map(|t| &t.user);
+    let found = auth::authenticate(s.request.header("authorization"), lookup);
+    let open = s.core.config.authorization == Authorization::AlwaysAllow;
+    let user = match found {
+        Ok(user) if open && user.name == "system:anonymous" => administrator(),
+        Err(_) if open => administrator(),
+        other => other?,
     };
+    let request = s.request;
+    let stored = auth::Stored::new(s.core);
+    s.user = auth::impersonate(
+        user,
+        &request.headers,
+        &request.info,
+        &request.path,
+        &stored,
+    )?;
     Ok(())
 }
 
+fn administrator() -> User {
+    User {
+        name: "admin".into(),
+        groups: vec!["system:masters".into(), "system:authenticated".into()],
+        ..User::default()
+    }
+}
+
 /// 403 unless the user may.
-pub(super) fn authorize(_s: &mut Session<'_>) -> Result<(), Halt> {
+pub(super) fn authorize(s: &mut Session<'_>) -> Result<(), Halt> {
+    let stored = auth::Stored::new(s.core);
+    auth::authorize(&s.user, &s.request.info, &s.request.path, &stored)?;
+    Ok(())
+}
+
+/// 403 unless the user may also do this to the request's object (create-on-update, create by apply).
+pub(super) fn authorize_verb(s: &Session<'_>, verb: &str) -> Result<(), Halt> {
+    let stored = auth::Stored::new(s.core);
+    let mut info = s.request.info.clone();
+    info.verb = verb.to_owned();
+    auth::authorize(&s.user, &info, &s.request.path, &stored)?;
     Ok(())
 }
 
 /// Mutating admission; the object is in the row's version. True if it was changed.
 pub(super) fn mutate(
-    _s: &mut Session<'_>,
-    _attributes: &Attributes<'_>,
-    _object: &mut Value,
+    s: &mut Session<'_>,
+    attributes: &Attributes<'_>,
+    object: &mut Value,
 ) -> Result<bool, Halt> {
-    Ok(false)
+    let changed = admission::mutate(s, attributes, object)?;
+    if attributes.row.group == "rbac.authorization.k8s.io" && attributes.operation != "DELETE" {
+        let stored = auth::Stored::new(s.core);
+        let plural = &attributes.row.plural;
+        auth::escalation::check(&s.user, plural, object, attributes.old, &stored)?;
+    }
+    Ok(changed)
 }
 
 /// Validating admission; `object` is `None` for deletions.
 pub(super) fn validate(
-    _s: &mut Session<'_>,
-    _attributes: &Attributes<'_>,
-    _object: Option<&Value>,
+    s: &mut Session<'_>,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
 ) -> Result<(), Halt> {
-    Ok(())
+    admission::validate(s, attributes, object)
+}
+
+impl Session<'_> {
+    /// Decodes an object that admission changed; an error is told bare (AD5).
+    pub(crate) fn redecode(
+        &mut self,
+        attributes: &Attributes<'_>,
+        object: Value,
+    ) -> Result<Value, Status> {
+        let row = attributes.row;
+        let main = attributes.subresource.is_empty() || attributes.subresource == "status";
+        let Some(schema) = row.schema.filter(|_| main) else {
+            let mut object = object;
+            if main {
+                super::body::default(row, &mut object);
+            }
+            return Ok(object);
+        };
+        let decoded = schema::decode(schema, object).map_err(Status::internal)?;
+        let mut value = decoded.value;
+        super::body::default(row, &mut value);
+        Ok(value)
+    }
 }

@@ -155,7 +155,7 @@ impl Core {
     }
 }
 
-/// The objects a cluster is born with: its namespaces.
+/// The objects a cluster is born with: its namespaces and the roles everybody has.
 pub(super) fn bootstrap() -> Store {
     let mut store = Store::new();
     let registry = Registry::new();
@@ -181,6 +181,15 @@ pub(super) fn bootstrap() -> Store {
             "status": {"phase": "Active"},
         });
         store.put(row.id, Key::new("", name), value, origin.clone(), began);
+    }
+    for (n, (plural, mut value)) in crate::auth::bootstrap().into_iter().enumerate() {
+        let row = registry
+            .find("rbac.authorization.k8s.io", "v1", plural)
+            .expect("roles are built in");
+        let name = value.str_at(&["metadata", "name"]).to_owned();
+        value.set(&["metadata", "uid"], crate::ids::uid_from(1, n as u64 + 1));
+        value.set(&["metadata", "creationTimestamp"], began.rfc3339());
+        store.put(row.id, Key::new("", &name), value, origin.clone(), began);
     }
     store.rebase();
     store

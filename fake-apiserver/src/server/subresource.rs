@@ -71,12 +71,47 @@ pub(super) fn is_virtual(row: &Resource) -> bool {
     !row.is_custom() && !row.verbs.has("get")
 }
 
-/// A POST of a kind that is never stored.
+/// A POST of a kind that is never stored: admitted, answered (O5).
 pub(super) fn create_virtual(
-    _s: &mut Session<'_>,
-    _row: Arc<Resource>,
-    _object: Value,
-    _options: &WriteOptions,
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    mut object: Value,
+    options: &WriteOptions,
 ) -> Result<Answer, Halt> {
-    Err(Status::method_not_allowed().into())
+    let review = matches!(
+        row.group.as_str(),
+        "authorization.k8s.io" | "authentication.k8s.io"
+    );
+    if !review {
+        return Err(Status::method_not_allowed().into());
+    }
+    let manager = options.manager(s.request.header("user-agent"));
+    super::managed::track(s, &row, "", None, &mut object, &manager);
+    let namespace = s.request.info.namespace.clone();
+    let sent_options = options.to_value("CreateOptions");
+    let attributes = super::Attributes {
+        operation: "CREATE",
+        row: &row,
+        subresource: "",
+        namespace: &namespace,
+        name: "",
+        old: None,
+        options: &sent_options,
+        dry_run: options.dry_run,
+    };
+    super::access::mutate(s, &attributes, &mut object)?;
+    super::access::validate(s, &attributes, Some(&object))?;
+    let stored = crate::auth::Stored::new(s.core);
+    let tokens = &s.core.config.tokens;
+    let lookup = |token: &str| tokens.iter().find(|t| t.token == token).map(|t| &t.user);
+    let mut value =
+        crate::auth::reviews::answer(&row.kind, &namespace, object, &s.user, &stored, lookup)?;
+    if row.kind == "SelfSubjectReview" {
+        value.set(&["metadata", "creationTimestamp"], s.now.rfc3339());
+    }
+    Ok(Answer::Value {
+        row,
+        value,
+        code: 201,
+    })
 }

@@ -31,6 +31,7 @@ pub(super) fn update(
             let name = &s.request.info.name;
             return Err(Status::not_found(&row.group, &row.plural, name).into());
         }
+        access::authorize_verb(s, "create")?;
         return create_missing(s, row, object, &options, &manager);
     };
     check_uid(&row, &existing, &object, options.dry_run)?;

@@ -52,6 +52,7 @@ impl InProcess {
     pub(crate) fn new(case: &Case) -> InProcess {
         let user = |name: &str, group: &str| User {
             name: name.into(),
+            uid: name.into(),
             groups: vec![group.into(), "system:authenticated".into()],
             ..User::default()
         };

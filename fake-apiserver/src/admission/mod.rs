@@ -1,0 +1,137 @@
+//! The admission chain: what may change or refuse a write between decoding and storage.
+//!
+//! Owns the order of plugins, policies and webhooks. Does not own where in a request's way
+//! the chain stands (`server::access`).
+//! Behaviour: apiserver `admission` (AD1–AD14). NamespaceLifecycle is `server::lifecycle`.
+
+mod conditions;
+mod json_patch;
+mod matching;
+mod merge;
+mod policies;
+mod policy_params;
+mod policy_source;
+mod reinvocation;
+mod review;
+mod webhooks;
+
+use crate::auth;
+use crate::json::Value;
+use crate::server::{Halt, Session};
+use crate::status::Status;
+use std::time::Duration;
+
+use crate::server::Attributes;
+
+use reinvocation::Reinvocation;
+
+/// Mutating admission: policies, then webhooks, and once more where asked for. The object is
+/// in the row's version, `null` for deletions. True if it was changed.
+pub(crate) fn mutate(
+    s: &mut Session<'_>,
+    attributes: &Attributes<'_>,
+    object: &mut Value,
+) -> Result<bool, Halt> {
+    let (mut policies, mut hooks) = (Reinvocation::default(), Reinvocation::default());
+    let mut changed = false;
+    for again in [false, true] {
+        changed |= policies::mutate(s, attributes, object, &mut policies, again)?;
+        changed |= webhooks::mutate(s, attributes, object, &mut hooks, again)?;
+        if !policies.wanted() && !hooks.wanted() {
+            break;
+        }
+    }
+    Ok(changed)
+}
+
+/// Validating admission: policies, then webhooks. `object` is `None` for deletions.
+pub(crate) fn validate(
+    s: &mut Session<'_>,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), Halt> {
+    policies::validate(s, attributes, object)?;
+    webhooks::validate(s, attributes, object)
+}
+
+/// Takes a patched object, back in the request's version: it must still decode (AD5).
+fn accept(s: &mut Session<'_>, attributes: &Attributes<'_>, object: Value) -> Result<Value, Halt> {
+    let mut object = s.redecode(attributes, object)?;
+    let row = attributes.row;
+    if row.is_custom() {
+        return Ok(object);
+    }
+    // Built-in types have an apiVersion and a kind of their own.
+    if let Some(map) = object.as_object_mut() {
+        map.insert("kind", &row.kind);
+        map.insert("apiVersion", row.api_version());
+    }
+    Ok(object)
+}
+
+/// The refusal of a plugin (B4): the name is that of the request, else of the object, else
+/// unknown.
+fn forbidden(attributes: &Attributes<'_>, object: Option<&Value>, why: &str) -> Status {
+    let row = attributes.row;
+    let name = shown_name(attributes, object);
+    Status::forbidden(&row.group, &row.plural, &name, why)
+}
+
+fn shown_name(attributes: &Attributes<'_>, object: Option<&Value>) -> String {
+    if !attributes.name.is_empty() {
+        return attributes.name.to_owned();
+    }
+    let metadata = object.map(|object| &object["metadata"]);
+    let field = |key: &str| metadata.map_or("", |metadata| metadata.str_at(&[key]));
+    match (field("generateName"), field("name")) {
+        ("", "") if object.is_some_and(|object| !object.is_null()) => String::new(),
+        ("", "") => "Unknown".to_owned(),
+        ("", name) => name.to_owned(),
+        (prefix, _) => prefix.to_owned(),
+    }
+}
+
+/// Roles and bindings as stored.
+fn grants<'s>(s: &'s Session<'_>) -> auth::Stored<'s> {
+    auth::Stored::new(s.core)
+}
+
+/// How much time the request has left.
+fn time_left(s: &Session<'_>) -> Duration {
+    let end = webhooks::deadline(s);
+    let left = (end.0 - s.now.0).max(0);
+    Duration::from_micros(left as u64)
+}
+
+/// The answer of a request whose own deadline passed while a webhook was asked (AD4b).
+fn request_timeout() -> Status {
+    let mut status = Status::failure(
+        504,
+        "Timeout",
+        "Timeout: request did not complete within the allotted timeout",
+    );
+    status.details_mut();
+    status
+}
+
+/// The Go error of a call that cannot be made at all: a missing service, an unknown
+/// authority.
+fn refused_at_once(s: &Session<'_>, client: &Value) -> Option<String> {
+    if let Some(service) = client.get("service").filter(|service| service.is_object()) {
+        let (namespace, name) = (service.str_at(&["namespace"]), service.str_at(&["name"]));
+        let row = s.core.registry.find("", "v1", "services")?.clone();
+        if s.core.object(&row, namespace, name).is_none() {
+            return Some(format!(
+                "service {} not found",
+                crate::status::go_quote(name)
+            ));
+        }
+        return None;
+    }
+    let url = client.str_at(&["url"]);
+    let trusted = !client.str_at(&["caBundle"]).is_empty() || !url.starts_with("https://");
+    (!trusted && !url.starts_with("https://127.0.0.1:1/")).then(|| {
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+            .to_owned()
+    })
+}

@@ -1,0 +1,129 @@
+//! Admission policies and bindings as compiled from their objects.
+//!
+//! Behaviour: apiserver `admission/plugin/policy/{generic,validating,mutating}`.
+
+use super::Attributes;
+use super::conditions::{compile, environment};
+use super::matching::{self, Seen};
+use crate::cel::{Checked, Decl, Environment, Type};
+use crate::json::Value;
+use crate::server::Session;
+use std::collections::BTreeMap;
+
+/// A policy, compiled.
+pub(super) struct Policy {
+    /// Its name.
+    pub(super) name: String,
+    /// Its `spec`.
+    pub(super) spec: Value,
+    /// Match conditions.
+    pub(super) conditions: Vec<(String, Option<Checked>)>,
+    /// Variables by name, in order.
+    pub(super) variables: Vec<(String, String, Option<Checked>)>,
+    /// The environment of validations and mutations.
+    pub(super) env: Environment,
+}
+
+impl Policy {
+    /// Compiles a policy.
+    pub(super) fn compile(object: &Value) -> Policy {
+        let spec = object["spec"].clone();
+        let params = spec.get("paramKind").is_some_and(Value::is_object);
+        let conditions_env = environment(params, false);
+        let conditions = spec
+            .array_at(&["matchConditions"])
+            .iter()
+            .map(|condition| {
+                let text = condition.str_at(&["expression"]).to_owned();
+                let checked = compile(&text, &conditions_env);
+                (text, checked)
+            })
+            .collect();
+        let mut env = environment(params, true);
+        let mut types: BTreeMap<String, Type> = BTreeMap::new();
+        let mut variables = Vec::new();
+        declare_variables(&mut env, &types);
+        for variable in spec.array_at(&["variables"]) {
+            let name = variable.str_at(&["name"]).to_owned();
+            let text = variable.str_at(&["expression"]).to_owned();
+            let checked = compile(&text, &env);
+            let ty = checked
+                .as_ref()
+                .map_or(Type::Dyn, |checked| checked.ty().clone());
+            types.insert(name.clone(), ty);
+            variables.push((name, text, checked));
+            declare_variables(&mut env, &types);
+        }
+        Policy {
+            name: object.str_at(&["metadata", "name"]).to_owned(),
+            spec,
+            conditions,
+            variables,
+            env,
+        }
+    }
+
+    /// True if errors let the request pass.
+    pub(super) fn ignores_failures(&self) -> bool {
+        self.spec.str_at(&["failurePolicy"]) == "Ignore"
+    }
+}
+
+/// Declares `variables` with the fields known so far.
+pub(super) fn declare_variables(env: &mut Environment, types: &BTreeMap<String, Type>) {
+    let fields = types
+        .iter()
+        .map(|(name, ty)| (name.as_str(), Decl::of(ty.clone())))
+        .collect();
+    let decl = Decl::object("kubernetes.variables", fields);
+    env.variables.insert("variables".to_owned(), decl);
+}
+
+/// All objects of a policy kind, by name.
+pub(super) fn objects(s: &Session<'_>, plural: &str) -> Vec<Value> {
+    let Some(row) = s
+        .core
+        .registry
+        .find("admissionregistration.k8s.io", "v1", plural)
+    else {
+        return Vec::new();
+    };
+    let stored = s.core.store.objects(row.id);
+    stored.map(|(_, object)| object.value().clone()).collect()
+}
+
+/// Where a policy's or binding's constraints see the request; `None` if they do not.
+pub(super) fn constrained(
+    s: &Session<'_>,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    constraints: &Value,
+) -> Option<Seen> {
+    if !matching::namespace_matches(s, attributes, object, constraints.get("namespaceSelector"))
+        || !matching::object_matches(attributes.old, object, constraints.get("objectSelector"))
+    {
+        return None;
+    }
+    let policy = constraints.str_at(&["matchPolicy"]);
+    let excluded = named(constraints.array_at(&["excludeResourceRules"]), attributes);
+    if matching::matching_row(s, attributes, &excluded, policy).is_some() {
+        return None;
+    }
+    let rules = constraints.array_at(&["resourceRules"]);
+    if rules.is_empty() {
+        return Some(Seen {
+            row: attributes.row.clone(),
+        });
+    }
+    let rules = named(rules, attributes);
+    matching::matching_row(s, attributes, &rules, policy)
+}
+
+/// Rules without those that name other objects.
+fn named(rules: &[Value], attributes: &Attributes<'_>) -> Vec<Value> {
+    let fits = |rule: &&Value| {
+        let names = rule.array_at(&["resourceNames"]);
+        names.is_empty() || names.iter().any(|name| *name == attributes.name)
+    };
+    rules.iter().filter(fits).cloned().collect()
+}
