@@ -1,13 +1,25 @@
-//! Controllers inside the cluster: garbage collector, namespace controller, CRD life cycle, Event expiry, compaction.
+//! Controllers inside the cluster: garbage collector, namespace controller, Event expiry, compaction.
 //!
 //! Owns which chores are enabled and what doing one changes. Nothing here runs by itself: a chore is done when the caller
 //! says so, so controllers race with everything else.
+//! Simplification: controllers look at storage, not at watch caches of their own; their lag is how late their chores are done.
+
+mod collector;
+mod compaction;
+mod expiry;
+mod namespaces;
 
 use std::sync::Arc;
 
+use collector::Collector;
+use compaction::Compaction;
+use expiry::Expiry;
+use namespaces::Namespaces;
+
+use crate::json::CompactString;
 use crate::registry::ResourceId;
-use crate::server::{Core, Cx, ServerId, WatchId};
-use crate::store::Entry;
+use crate::server::{Config, Core, Cx, ServerId, WatchId};
+use crate::store::{Entry, Key};
 use crate::time::Timestamp;
 
 /// Something a controller or a cache could do next.
@@ -20,44 +32,119 @@ pub enum Chore {
         /// The resource.
         resource: ResourceId,
     },
+    /// The garbage collector looks at one object: a dependent whose owner may be gone, or an owner that waits.
+    CollectGarbage {
+        /// Its resource.
+        resource: ResourceId,
+        /// Its key.
+        key: Key,
+        /// Its uid.
+        uid: CompactString,
+    },
+    /// The namespace controller works on a terminating namespace.
+    Namespace {
+        /// Its name.
+        name: CompactString,
+    },
+    /// An Event has outlived its time.
+    ExpireEvent {
+        /// Its key.
+        key: Key,
+    },
     /// A watch gets a bookmark. Not needed to settle.
     Bookmark {
         /// The watch.
         watch: WatchId,
+    },
+    /// Old revisions are forgotten. Not needed to settle.
+    Compact {
+        /// What is older than this.
+        revision: u64,
     },
 }
 
 impl Chore {
     /// True if the cluster is not at rest while this can be done.
     pub fn is_settling(&self) -> bool {
-        !matches!(self, Chore::Bookmark { .. })
+        !matches!(self, Chore::Bookmark { .. } | Chore::Compact { .. })
     }
 }
 
 /// The state of all controllers.
 #[derive(Debug)]
-pub(crate) struct Actors {}
+pub(crate) struct Actors {
+    collector: Collector,
+    namespaces: Namespaces,
+    expiry: Expiry,
+    compaction: Compaction,
+}
 
 impl Actors {
-    pub(crate) fn new(_began: u64, _time: Timestamp) -> Actors {
-        Actors {}
+    pub(crate) fn new(config: &Config, began: u64) -> Actors {
+        Actors {
+            collector: Collector::default(),
+            namespaces: Namespaces::default(),
+            expiry: Expiry::default(),
+            compaction: Compaction::new(began, config.began),
+        }
     }
 
     /// A write happened.
-    pub(crate) fn observe(_core: &mut Core, _entry: &Arc<Entry>) {}
+    pub(crate) fn observe(core: &mut Core, entry: &Arc<Entry>) {
+        if core.config.garbage_collector {
+            Collector::observe(core, entry);
+        }
+        if core.config.namespace_controller {
+            Namespaces::observe(core, entry);
+        }
+        Expiry::observe(core, entry);
+    }
 
     /// Adds the chores that could be done now.
-    pub(crate) fn chores(&self, core: &Core, _now: Timestamp, chores: &mut Vec<Chore>) {
+    pub(crate) fn chores(&self, core: &Core, now: Timestamp, chores: &mut Vec<Chore>) {
+        self.collector.chores(chores);
+        self.namespaces.chores(now, chores);
+        self.expiry.chores(now, chores);
         let watches = core.watches.iter();
-        let watches = watches.filter(|(_, watch)| watch.wants_bookmarks());
+        let watches = watches.filter(|(_, watch)| core.has_bookmark(watch));
         chores.extend(watches.map(|(id, _)| Chore::Bookmark { watch: *id }));
+        self.compaction.chores(core, now, chores);
     }
 
     /// Does a chore of a controller.
-    pub(crate) fn perform(_core: &mut Core, _cx: &mut Cx<'_>, _chore: &Chore) {}
+    pub(crate) fn perform(core: &mut Core, cx: &mut Cx<'_>, chore: &Chore) {
+        match chore {
+            Chore::CollectGarbage { uid, .. } => Collector::perform(core, cx, uid),
+            Chore::Namespace { name } => Namespaces::perform(core, cx, name),
+            Chore::ExpireEvent { key } => Expiry::perform(core, cx, key),
+            Chore::Compact { revision } => Compaction::perform(core, cx.now, *revision),
+            Chore::Advance { .. } | Chore::Bookmark { .. } => {
+                unreachable!("caches and watches do their own chores")
+            }
+        }
+    }
 
     /// When a chore becomes possible by time alone.
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        None
+    pub(crate) fn next_deadline(&self, config: &Config) -> Option<Timestamp> {
+        let expiry = self.expiry.next_deadline();
+        let namespaces = self.namespaces.next_deadline();
+        let compaction = self.compaction.next_deadline(config);
+        expiry.into_iter().chain(namespaces).chain(compaction).min()
+    }
+
+    pub(crate) fn collector(&mut self) -> &mut Collector {
+        &mut self.collector
+    }
+
+    pub(crate) fn namespaces(&mut self) -> &mut Namespaces {
+        &mut self.namespaces
+    }
+
+    pub(crate) fn expiry(&mut self) -> &mut Expiry {
+        &mut self.expiry
+    }
+
+    pub(crate) fn compaction(&mut self) -> &mut Compaction {
+        &mut self.compaction
     }
 }

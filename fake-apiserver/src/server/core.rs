@@ -47,7 +47,7 @@ impl Core {
             config: config.clone(),
             registry: Registry::new(),
             caches: Caches::new(config.servers, base.revision()),
-            actors: Actors::new(base.revision(), config.began),
+            actors: Actors::new(config, base.revision()),
             store: base,
             watches: BTreeMap::new(),
             by_cache: BTreeMap::new(),
@@ -124,7 +124,7 @@ impl Core {
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let watches = self.watches.values().filter_map(|watch| watch.deadline);
-        watches.chain(self.actors.next_deadline()).min()
+        watches.chain(self.actors.next_deadline(&self.config)).min()
     }
 
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
@@ -135,6 +135,26 @@ impl Core {
             self.close_watch(watch);
             self.outputs.push(Output::Ended { watch });
         }
+    }
+
+    /// Forgets revisions older than this one.
+    pub fn compact(&mut self, revision: u64) {
+        let caches = &self.caches;
+        self.store
+            .compact(revision, |resource| caches.oldest_needed(resource));
+    }
+
+    /// A change of a controller as it is stored: with its fields managed.
+    pub(crate) fn tracked(
+        &self,
+        _row: &Arc<Resource>,
+        _subresource: &str,
+        _live: &Value,
+        new: Value,
+        _manager: &str,
+        _now: Timestamp,
+    ) -> Value {
+        new
     }
 
     /// The row of an object's kind, if it is served.

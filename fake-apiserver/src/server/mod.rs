@@ -30,7 +30,9 @@ pub use self::access::Attributes;
 pub use self::answer::{Answer, ListAnswer};
 pub use self::config::{Authorization, Config, Token};
 pub use self::core::Core;
+pub(crate) use self::delete::{FOREGROUND, ORPHAN, remove};
 pub use self::session::{Attempt, Halt, OutCall, Session, Wait, WebhookReply};
+pub(crate) use self::update::deletes as last_finalizer_gone;
 pub use self::watch::Watch;
 
 use crate::actors::Chore;

@@ -40,11 +40,6 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// True if the client asked for bookmarks.
-    pub fn wants_bookmarks(&self) -> bool {
-        self.options.bookmarks
-    }
-
     fn covers(&self, key: &Key) -> bool {
         (self.namespace.is_empty() || key.namespace() == self.namespace)
             && (self.name.is_empty() || key.name() == self.name)
@@ -343,20 +338,26 @@ impl Core {
         }
     }
 
+    /// W10: whether a bookmark would tell a watch anything.
+    pub(crate) fn has_bookmark(&self, watch: &Watch) -> bool {
+        if !watch.options.bookmarks || !watch.row.facts.cached {
+            return false;
+        }
+        let (server, resource) = (watch.server, watch.row.id);
+        let at = self.caches.revision(&self.store, server, resource);
+        at > watch.bookmarked && at >= watch.position
+    }
+
     /// Sends a watch a bookmark, if there is anything to say.
     pub(crate) fn bookmark(&mut self, id: WatchId) {
         let Some(watch) = self.watches.get(&id) else {
             return;
         };
-        if !watch.options.bookmarks || !watch.row.facts.cached {
+        if !self.has_bookmark(watch) {
             return;
         }
-        let at = self
-            .caches
-            .revision(&self.store, watch.server, watch.row.id);
-        if at <= watch.bookmarked || at < watch.position {
-            return;
-        }
+        let (server, resource) = (watch.server, watch.row.id);
+        let at = self.caches.revision(&self.store, server, resource);
         let output = bookmark(watch, id, at, false);
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.bookmarked = at;

@@ -1,0 +1,449 @@
+//! The garbage collector (I): dependents of owners that are gone, foreground deletion, orphaning.
+//!
+//! Owns the graph of owner references and the queue of objects to look at. An object gets into the queue by a write (its own
+//! or its owner's) and out of it by being looked at; only then are owners looked up, as the real collector does.
+//! Source: kube-controller-manager `pkg/controller/garbagecollector`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Chore;
+use crate::json;
+use crate::json::{CompactString, Value};
+use crate::registry::{Resource, ResourceId};
+use crate::request::DeleteOptions;
+use crate::server::{Core, Cx, FOREGROUND, ORPHAN, last_finalizer_gone, remove};
+use crate::status::go_quote;
+use crate::store::{Entry, Key, Object, Origin};
+
+const ACTOR: Origin = Origin::Actor("garbage-collector");
+
+/// An object with owners.
+#[derive(Debug)]
+struct Node {
+    resource: ResourceId,
+    key: Key,
+    /// Owner uid, whether it is blocked by this dependent.
+    owners: Vec<(CompactString, bool)>,
+}
+
+/// The collector's state.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    /// Objects with owners, by uid.
+    nodes: BTreeMap<CompactString, Node>,
+    /// Dependents by owner uid.
+    dependents: BTreeMap<CompactString, BTreeSet<CompactString>>,
+    /// Objects to look at, by uid.
+    queue: BTreeMap<CompactString, (ResourceId, Key)>,
+}
+
+fn owners(object: &Value) -> &[Value] {
+    object.array_at(&["metadata", "ownerReferences"])
+}
+
+fn has_finalizer(object: &Object, name: &str) -> bool {
+    let finalizers = object.value().array_at(&["metadata", "finalizers"]);
+    finalizers.iter().any(|finalizer| *finalizer == *name)
+}
+
+/// True while an object waits for its dependents to go.
+fn waits(object: &Object) -> bool {
+    object.is_terminating() && has_finalizer(object, FOREGROUND)
+}
+
+fn blocks(reference: &Value) -> bool {
+    reference["blockOwnerDeletion"] == Value::Bool(true)
+}
+
+impl Collector {
+    pub(super) fn observe(core: &mut Core, entry: &Arc<Entry>) {
+        let uid = CompactString::from(entry.uid());
+        let old_owners = entry
+            .old
+            .as_ref()
+            .map_or(&[][..], |old| owners(old.value()));
+        let new_owners = entry.new().map_or(&[][..], |new| owners(new.value()));
+        let changed = old_owners != new_owners;
+        if changed {
+            core.actors.collector().relink(entry, &uid, new_owners);
+        }
+        let place = (entry.resource, entry.key.clone());
+        match entry.new() {
+            None => {
+                let collector = core.actors.collector();
+                collector.queue.remove(&uid);
+                collector.enqueue_dependents(&uid);
+                for owner in old_owners {
+                    Collector::enqueue_waiting_owner(core, &entry.key, owner);
+                }
+            }
+            Some(new) => {
+                if changed
+                    && new_owners
+                        .iter()
+                        .any(|owner| !is_present(core, &place.1, owner))
+                {
+                    core.actors
+                        .collector()
+                        .queue
+                        .insert(uid.clone(), place.clone());
+                }
+                // An owner is freed when a reference to it goes or stops blocking.
+                for before in old_owners.iter().filter(|owner| changed && blocks(owner)) {
+                    let still = new_owners
+                        .iter()
+                        .any(|owner| owner["uid"] == before["uid"] && blocks(owner));
+                    if !still {
+                        Collector::enqueue_waiting_owner(core, &entry.key, before);
+                    }
+                }
+                let was_waiting = entry.old.as_ref().is_some_and(|old| waits(old));
+                if waits(new) && !was_waiting {
+                    let collector = core.actors.collector();
+                    collector.enqueue_dependents(&uid);
+                    collector.queue.insert(uid.clone(), place.clone());
+                }
+                let orphans =
+                    |object: &Object| object.is_terminating() && has_finalizer(object, ORPHAN);
+                if orphans(new) && !entry.old.as_ref().is_some_and(|old| orphans(old)) {
+                    core.actors.collector().queue.insert(uid, place);
+                }
+            }
+        }
+    }
+
+    fn relink(&mut self, entry: &Entry, uid: &CompactString, owners: &[Value]) {
+        if let Some(node) = self.nodes.remove(uid) {
+            for (owner, _) in node.owners {
+                if let Some(set) = self.dependents.get_mut(&owner) {
+                    set.remove(uid);
+                    if set.is_empty() {
+                        self.dependents.remove(&owner);
+                    }
+                }
+            }
+        }
+        if owners.is_empty() {
+            return;
+        }
+        let mut linked = Vec::with_capacity(owners.len());
+        for owner in owners {
+            let owner_uid = CompactString::from(owner.str_at(&["uid"]));
+            let set = self.dependents.entry(owner_uid.clone()).or_default();
+            set.insert(uid.clone());
+            linked.push((owner_uid, blocks(owner)));
+        }
+        let node = Node {
+            resource: entry.resource,
+            key: entry.key.clone(),
+            owners: linked,
+        };
+        self.nodes.insert(uid.clone(), node);
+    }
+
+    fn enqueue_dependents(&mut self, owner: &str) {
+        let Some(dependents) = self.dependents.get(owner) else {
+            return;
+        };
+        for uid in dependents {
+            if let Some(node) = self.nodes.get(uid) {
+                let place = (node.resource, node.key.clone());
+                self.queue.insert(uid.clone(), place);
+            }
+        }
+    }
+
+    /// Looks again at an owner in foreground deletion.
+    fn enqueue_waiting_owner(core: &mut Core, dependent: &Key, reference: &Value) {
+        let Some(Some((row, owner))) = find_owner(core, dependent, reference) else {
+            return;
+        };
+        if waits(&owner) {
+            let uid = CompactString::from(owner.uid());
+            let key = Key::new(owner.namespace(), owner.name());
+            core.actors.collector().queue.insert(uid, (row.id, key));
+        }
+    }
+
+    pub(super) fn chores(&self, chores: &mut Vec<Chore>) {
+        chores.extend(
+            self.queue
+                .iter()
+                .map(|(uid, (resource, key))| Chore::CollectGarbage {
+                    resource: *resource,
+                    key: key.clone(),
+                    uid: uid.clone(),
+                }),
+        );
+    }
+
+    /// Looks at one object of the queue.
+    pub(super) fn perform(core: &mut Core, cx: &mut Cx<'_>, uid: &str) {
+        let Some((resource, key)) = core.actors.collector().queue.remove(uid) else {
+            return;
+        };
+        let Some(row) = core.registry.by_id(resource).cloned() else {
+            return;
+        };
+        let Some(object) = core.store.get(resource, &key).cloned() else {
+            return;
+        };
+        if object.uid() != uid {
+            return;
+        }
+        if object.is_terminating() && has_finalizer(&object, ORPHAN) {
+            orphan_dependents(core, cx, &row, &object);
+        } else if waits(&object) {
+            release_if_alone(core, cx, &row, &object);
+        } else if !object.is_terminating() {
+            attempt_to_delete(core, cx, &row, &object);
+        }
+    }
+}
+
+/// The owner a reference names: `None` if its kind cannot be resolved, `Some(None)` if there is no such object.
+fn find_owner(
+    core: &Core,
+    dependent: &Key,
+    reference: &Value,
+) -> Option<Option<(Arc<Resource>, Arc<Object>)>> {
+    let api_version = reference.str_at(&["apiVersion"]);
+    let row = core.row_of_kind(api_version, reference.str_at(&["kind"]))?;
+    let namespace = dependent.namespace();
+    if row.namespaced && namespace.is_empty() {
+        return None;
+    }
+    let name = reference.str_at(&["name"]);
+    let owner = core.object(&row, namespace, name).cloned();
+    let owner = owner.filter(|owner| reference["uid"] == *owner.uid());
+    Some(owner.map(|owner| (row, owner)))
+}
+
+fn is_present(core: &Core, dependent: &Key, reference: &Value) -> bool {
+    matches!(find_owner(core, dependent, reference), Some(Some(_)))
+}
+
+/// I1, I2: deletes an object all of whose owners are gone, or drops the references to those that are.
+fn attempt_to_delete(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, object: &Arc<Object>) {
+    let key = Key::new(object.namespace(), object.name());
+    let (mut solid, mut dangling, mut waiting) = (0, Vec::new(), Vec::new());
+    let references = owners(object.value());
+    for reference in references {
+        match find_owner(core, &key, reference) {
+            // I7: a kind that is not known yet may be later.
+            None => {
+                report_wrong_namespace(core, cx, object, reference);
+                return;
+            }
+            Some(None) => dangling.push(reference["uid"].clone()),
+            Some(Some((_, owner))) if waits(&owner) => waiting.push(reference["uid"].clone()),
+            Some(Some(_)) => solid += 1,
+        }
+    }
+    for reference in references {
+        if dangling.contains(&reference["uid"]) {
+            report_wrong_namespace(core, cx, object, reference);
+        }
+    }
+    if references.is_empty() || (dangling.is_empty() && waiting.is_empty()) {
+        return;
+    }
+    if solid > 0 {
+        let gone = |reference: &Value| {
+            dangling.contains(&reference["uid"]) || waiting.contains(&reference["uid"])
+        };
+        rewrite_owners(core, cx, row, object, |owners| {
+            owners.retain(|owner| !gone(owner))
+        });
+        return;
+    }
+    let uid = object.uid();
+    let dependents = core.actors.collector().dependents.get(uid).cloned();
+    let policy = if !waiting.is_empty() && dependents.is_some_and(|set| !set.is_empty()) {
+        // I8: in a circle nobody may wait for anybody.
+        let circle = any_dependent_waits(core, uid);
+        let mut current = object.clone();
+        if circle {
+            rewrite_owners(core, cx, row, object, |owners| {
+                for owner in owners {
+                    if blocks(owner) {
+                        owner["blockOwnerDeletion"] = Value::Bool(false);
+                    }
+                }
+            });
+            if let Some(now) = core.store.get(row.id, &key) {
+                current = now.clone();
+            }
+        }
+        delete(core, cx, row, &current, "Foreground");
+        return;
+    } else if has_finalizer(object, ORPHAN) {
+        "Orphan"
+    } else if has_finalizer(object, FOREGROUND) {
+        "Foreground"
+    } else {
+        "Background"
+    };
+    delete(core, cx, row, object, policy);
+}
+
+fn delete(core: &mut Core, cx: &Cx<'_>, row: &Resource, object: &Arc<Object>, policy: &str) {
+    let options = DeleteOptions {
+        propagation: Some(policy.to_owned()),
+        ..DeleteOptions::default()
+    };
+    remove(core, row, object, &options, ACTOR, cx.now);
+}
+
+fn any_dependent_waits(core: &mut Core, uid: &str) -> bool {
+    dependents(core, uid)
+        .iter()
+        .any(|(_, object)| waits(object))
+}
+
+/// The live dependents of an owner.
+fn dependents(core: &mut Core, uid: &str) -> Vec<(Arc<Resource>, Arc<Object>)> {
+    let collector = core.actors.collector();
+    let Some(set) = collector.dependents.get(uid) else {
+        return Vec::new();
+    };
+    let places = set.iter().filter_map(|uid| collector.nodes.get(uid));
+    let places: Vec<(ResourceId, Key)> = places
+        .map(|node| (node.resource, node.key.clone()))
+        .collect();
+    let live = places.into_iter().filter_map(|(resource, key)| {
+        let row = core.registry.by_id(resource)?.clone();
+        Some((row, core.store.get(resource, &key)?.clone()))
+    });
+    live.collect()
+}
+
+/// I3: takes `foregroundDeletion` off an owner that no dependent blocks any more; else has the blocking ones looked at.
+fn release_if_alone(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, owner: &Arc<Object>) {
+    let uid = owner.uid().to_owned();
+    let all = dependents(core, &uid);
+    let blocking = all.iter().filter(|(_, dependent)| {
+        let references = owners(dependent.value()).iter();
+        let mut references = references.filter(|reference| reference["uid"] == *uid.as_str());
+        references.any(blocks)
+    });
+    let blocking: Vec<&(Arc<Resource>, Arc<Object>)> = blocking.collect();
+    if blocking.is_empty() {
+        drop_finalizer(core, cx, row, owner, FOREGROUND);
+        return;
+    }
+    let queue = &mut core.actors.collector().queue;
+    for (row, dependent) in blocking {
+        if !waits(dependent) && !dependent.is_terminating() {
+            let key = Key::new(dependent.namespace(), dependent.name());
+            queue.insert(dependent.uid().into(), (row.id, key));
+        }
+    }
+}
+
+/// I4: takes the owner's reference off its dependents, then `orphan` off the owner.
+fn orphan_dependents(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, owner: &Arc<Object>) {
+    let uid = owner.uid().to_owned();
+    for (row, dependent) in dependents(core, &uid) {
+        rewrite_owners(core, cx, &row, &dependent, |owners| {
+            owners.retain(|owner| owner["uid"] != *uid.as_str());
+        });
+    }
+    drop_finalizer(core, cx, row, owner, ORPHAN);
+}
+
+fn rewrite_owners(
+    core: &mut Core,
+    cx: &Cx<'_>,
+    row: &Arc<Resource>,
+    object: &Arc<Object>,
+    change: impl FnOnce(&mut Vec<Value>),
+) {
+    let mut value = object.value().clone();
+    if let Some(Value::Array(owners)) = value.at_mut(&["metadata", "ownerReferences"]) {
+        change(owners);
+        if owners.is_empty() {
+            value.remove(&["metadata", "ownerReferences"]);
+        }
+    }
+    write(core, cx, row, object, value);
+}
+
+fn drop_finalizer(
+    core: &mut Core,
+    cx: &Cx<'_>,
+    row: &Arc<Resource>,
+    object: &Arc<Object>,
+    name: &str,
+) {
+    let mut value = object.value().clone();
+    if let Some(Value::Array(finalizers)) = value.at_mut(&["metadata", "finalizers"]) {
+        finalizers.retain(|finalizer| *finalizer != *name);
+        if finalizers.is_empty() {
+            value.remove(&["metadata", "finalizers"]);
+        }
+    }
+    write(core, cx, row, object, value);
+}
+
+fn write(core: &mut Core, cx: &Cx<'_>, row: &Arc<Resource>, object: &Arc<Object>, value: Value) {
+    let key = Key::new(object.namespace(), object.name());
+    if last_finalizer_gone(row, object, &value) {
+        core.delete(row, &key, ACTOR, cx.now);
+        return;
+    }
+    let value = core.tracked(row, "", object.value(), value, "garbage-collector", cx.now);
+    if value != *object.value() {
+        core.put(row, key, value, ACTOR, cx.now);
+    }
+}
+
+/// I6: an owner that exists, but where this dependent cannot refer to it, is told in an Event.
+fn report_wrong_namespace(core: &mut Core, cx: &mut Cx<'_>, object: &Arc<Object>, owner: &Value) {
+    let Some(row) = core.row_of_kind(owner.str_at(&["apiVersion"]), owner.str_at(&["kind"])) else {
+        return;
+    };
+    let uid = owner.str_at(&["uid"]);
+    let elsewhere = core
+        .store
+        .objects(row.id)
+        .any(|(key, other)| other.uid() == uid && key.namespace() != object.namespace());
+    if !row.namespaced || !elsewhere {
+        return;
+    }
+    let Some(events) = core.registry.find("", "v1", "events").cloned() else {
+        return;
+    };
+    let namespace = match object.namespace() {
+        "" => "default",
+        namespace => namespace,
+    };
+    let name = format!("{}.{:x}", object.name(), cx.now.micros() as u64 * 1000);
+    let key = Key::new(namespace, &name);
+    if core.store.get(events.id, &key).is_some() {
+        return;
+    }
+    let message = format!(
+        "ownerRef [{}/{}, namespace: {}, name: {}, uid: {uid}] does not exist in namespace {}",
+        owner.str_at(&["apiVersion"]),
+        owner.str_at(&["kind"]),
+        object.namespace(),
+        owner.str_at(&["name"]),
+        go_quote(object.namespace())
+    );
+    let now = cx.now.rfc3339();
+    let value = json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace, "uid": cx.ids.uid(), "creationTimestamp": now.as_str()},
+        "involvedObject": {
+            "apiVersion": object.value()["apiVersion"].clone(), "kind": object.value()["kind"].clone(),
+            "name": object.name(), "namespace": object.namespace(), "uid": object.uid(),
+        },
+        "reason": "OwnerRefInvalidNamespace", "message": message, "type": "Warning", "count": 1,
+        "firstTimestamp": now.as_str(), "lastTimestamp": now.as_str(), "eventTime": null,
+        "source": {"component": "garbage-collector-controller"},
+        "reportingComponent": "garbage-collector-controller", "reportingInstance": "",
+    });
+    core.put(&events, key, value, ACTOR, cx.now);
+}
