@@ -147,13 +147,15 @@ impl Core {
     /// A change of a controller as it is stored: with its fields managed.
     pub(crate) fn tracked(
         &self,
-        _row: &Arc<Resource>,
-        _subresource: &str,
-        _live: &Value,
-        new: Value,
-        _manager: &str,
-        _now: Timestamp,
+        row: &Resource,
+        subresource: &str,
+        live: &Value,
+        mut new: Value,
+        manager: &str,
+        now: Timestamp,
     ) -> Value {
+        let registry = &self.registry;
+        super::managed::track_actor(registry, now, row, subresource, live, &mut new, manager);
         new
     }
 

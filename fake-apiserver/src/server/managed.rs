@@ -3,9 +3,10 @@
 use super::Session;
 use crate::apply::{self, Ignored, Tracking};
 use crate::json::Value;
-use crate::registry::{Resource, split_api_version};
+use crate::registry::{Registry, Resource, split_api_version};
 use crate::schema::Schema;
 use crate::status::Status;
+use crate::time::Timestamp;
 
 /// Records who set which fields of a non-apply write (F8). `live` is the object before, `None` for a creation.
 pub(super) fn track(
@@ -16,8 +17,24 @@ pub(super) fn track(
     object: &mut Value,
     manager: &str,
 ) {
-    with_tracking(s, row, subresource, manager, |tracking| {
+    let registry = &s.core.registry;
+    with_tracking(registry, s.now, row, subresource, manager, |tracking| {
         apply::track(tracking, live, object);
+    });
+}
+
+/// The same for a write of a controller inside the cluster.
+pub(super) fn track_actor(
+    registry: &Registry,
+    now: Timestamp,
+    row: &Resource,
+    subresource: &str,
+    live: &Value,
+    object: &mut Value,
+    manager: &str,
+) {
+    with_tracking(registry, now, row, subresource, manager, |tracking| {
+        apply::track(tracking, Some(live), object);
     });
 }
 
@@ -31,13 +48,15 @@ pub(super) fn apply(
     manager: &str,
     force: bool,
 ) -> Result<Value, Status> {
-    with_tracking(s, row, subresource, manager, |tracking| {
+    let registry = &s.core.registry;
+    with_tracking(registry, s.now, row, subresource, manager, |tracking| {
         apply::apply(tracking, live, applied, force)
     })
 }
 
 fn with_tracking<T>(
-    s: &Session<'_>,
+    registry: &Registry,
+    now: Timestamp,
     row: &Resource,
     subresource: &str,
     manager: &str,
@@ -53,9 +72,9 @@ fn with_tracking<T>(
         api_version: &row.api_version(),
         subresource,
         manager,
-        now: s.now,
+        now,
         ignored,
-        other_version: &|api_version| other_version(s, row, api_version),
+        other_version: &|api_version| other_version(registry, row, api_version),
     })
 }
 
@@ -73,12 +92,12 @@ pub(super) fn schema_of(row: &Resource) -> &Schema {
 /// The schema of the same objects in another version. Built-in versions are taken for alike: their few differences (HPA)
 /// do not move ownership.
 fn other_version<'a>(
-    s: &'a Session<'_>,
+    registry: &'a Registry,
     row: &'a Resource,
     api_version: &str,
 ) -> Option<&'a Schema> {
     let (group, version) = split_api_version(api_version);
-    let other = s.core.registry.find(group, version, &row.plural)?;
+    let other = registry.find(group, version, &row.plural)?;
     if other.id != row.id {
         return None;
     }
