@@ -24,6 +24,7 @@ pub mod table;
 pub mod actors;
 pub mod admission;
 pub mod auth;
+pub mod discovery;
 pub mod server;
 
 pub mod conform;

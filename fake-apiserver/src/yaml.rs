@@ -5,12 +5,17 @@
 //! Simplification: errors deep inside the grammar have the real library's wording for the common cases only.
 //! Source: sigs.k8s.io/yaml (goyaml.v2).
 
+mod resolve;
+mod write;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::json::{CompactString, DEPTH_MAX, Map, Parsed, Value};
 use crate::status::go_quote;
+
+pub use write::to_string;
 
 /// Nodes that aliases may add to a document.
 const ALIASED_NODES_MAX: usize = 100_000;

@@ -11,6 +11,7 @@
 mod macros;
 mod map;
 mod parse;
+mod pretty;
 mod serde;
 mod write;
 
@@ -20,6 +21,7 @@ use std::ops::{Index, IndexMut};
 pub use compact_str::CompactString;
 pub use map::Map;
 pub use parse::{DEPTH_MAX, Duplicates, ParseError, Parsed, parse, parse_with};
+pub use pretty::write_pretty;
 pub use write::{to_string, to_vec, write, write_string};
 
 /// A JSON value.

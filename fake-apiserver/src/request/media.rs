@@ -3,6 +3,7 @@
 //! Simplification: protobuf is not spoken; a client that accepts nothing else gets 406, a protobuf body 415.
 
 use crate::status::Status;
+use crate::table::IncludeObject;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub struct Accept {
     pub encoding: Encoding,
     /// Transformation.
     pub form: Form,
+    /// Indented for people (A17).
+    pub pretty: bool,
+    /// What stands beside the cells of a Table.
+    pub include: IncludeObject,
 }
 
 const NOT_ACCEPTABLE: &str = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf";
@@ -88,14 +93,56 @@ impl Accept {
                     continue;
                 }
             };
-            return Ok(Accept { encoding, form });
+            return Ok(Accept {
+                encoding,
+                form,
+                ..Accept::default()
+            });
         }
+        // The router of built-ins refuses what nothing is made of; handlers refuse what cannot be made of this answer.
+        let known = known || custom;
         let message = if known { ONLY } else { NOT_ACCEPTABLE };
         let mut status = Status::not_acceptable(message);
         if !known {
             status.details_mut();
         }
         Err(status)
+    }
+}
+
+impl Accept {
+    /// How an error is written: in what the client takes, if it is something we write.
+    pub fn lenient(header: &str) -> Accept {
+        let encoding =
+            Accept::negotiate(header, true).map_or(Encoding::Json, |found| found.encoding);
+        Accept {
+            encoding,
+            ..Accept::default()
+        }
+    }
+
+    /// 406 of a handler: nothing that the client takes can be made of the answer.
+    pub fn refused() -> Status {
+        Status::not_acceptable(ONLY)
+    }
+
+    /// A17: `pretty` in query or Accept, or a client that people read with.
+    pub fn wants_pretty(header: &str, query: Option<&str>, user_agent: &str) -> bool {
+        let truth = |text: &str| matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True");
+        let first = clauses(header).into_iter().next();
+        let asked = first.and_then(|clause| {
+            let mut params = clause.params.into_iter();
+            params.find(|(key, _)| *key == "pretty")
+        });
+        if asked.is_some_and(|(_, value)| truth(value)) {
+            return true;
+        }
+        match query {
+            Some(text) => truth(text),
+            None => ["curl", "Wget", "Mozilla/5.0"]
+                .iter()
+                .any(|client| user_agent.starts_with(client)),
+        }
     }
 }
 

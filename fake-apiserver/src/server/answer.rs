@@ -14,6 +14,8 @@ use crate::request::Accept;
 use crate::request::media::{Encoding, Form};
 use crate::status::{Status, go_quote};
 use crate::store::{Object, itoa};
+use crate::table::{self, Printer};
+use crate::time::Timestamp;
 
 /// What a verb answers.
 #[derive(Debug)]
@@ -85,8 +87,13 @@ impl ListAnswer {
 }
 
 /// Turns an answer into a response.
-pub(super) fn respond(answer: Answer, accept: &Accept, warnings: &[String]) -> Response<Bytes> {
-    let plain = accept.encoding == Encoding::Json && accept.form == Form::Plain;
+pub(super) fn respond(
+    answer: Answer,
+    accept: &Accept,
+    warnings: &[String],
+    now: Timestamp,
+) -> Response<Bytes> {
+    let plain = accept.encoding == Encoding::Json && accept.form == Form::Plain && !accept.pretty;
     let (code, body) = match answer {
         Answer::Stored { row, object, code } if plain => (code, object_bytes(&row, &object)),
         Answer::List(list) if plain => (200, list_bytes(&list)),
@@ -99,16 +106,16 @@ pub(super) fn respond(answer: Answer, accept: &Accept, warnings: &[String]) -> R
         } => return raw(code, content_type, &headers, warnings, body),
         Answer::Stored { row, object, code } => {
             let value = served(&row, object.value());
-            match transform(&row, value, accept) {
+            match transform(&row, value, accept, true, now) {
                 Ok(value) => (code, write(&value, accept)),
                 Err(status) => return status_response(&status, accept, warnings),
             }
         }
-        Answer::Value { row, value, code } => match transform(&row, value, accept) {
+        Answer::Value { row, value, code } => match transform(&row, value, accept, true, now) {
             Ok(value) => (code, write(&value, accept)),
             Err(status) => return status_response(&status, accept, warnings),
         },
-        Answer::List(list) => match transform_list(&list, accept) {
+        Answer::List(list) => match transform_list(&list, accept, now) {
             Ok(value) => (200, write(&value, accept)),
             Err(status) => return status_response(&status, accept, warnings),
         },
@@ -131,9 +138,10 @@ fn raw(
     warnings: &[String],
     body: Bytes,
 ) -> Response<Bytes> {
-    let mut builder = Response::builder()
-        .status(code)
-        .header("content-type", content_type);
+    let mut builder = Response::builder().status(code);
+    if !content_type.is_empty() {
+        builder = builder.header("content-type", content_type);
+    }
     for (name, value) in headers {
         builder = builder.header(*name, value);
     }
@@ -171,10 +179,16 @@ pub(super) fn plain_failure(status: &Status) -> Response<Bytes> {
 }
 
 fn write(value: &Value, accept: &Accept) -> Bytes {
-    let mut out = json::to_vec(value);
-    if accept.encoding == Encoding::Json {
-        out.push(b'\n');
+    if accept.encoding == Encoding::Yaml {
+        return crate::yaml::to_string(value).into_bytes().into();
     }
+    let mut out = Vec::new();
+    if accept.pretty {
+        json::write_pretty(value, &mut out);
+    } else {
+        json::write(value, &mut out);
+    }
+    out.push(b'\n');
     out.into()
 }
 
@@ -232,73 +246,119 @@ fn list_bytes(list: &ListAnswer) -> Bytes {
 }
 
 /// H13: an object in another form.
-fn transform(row: &Resource, value: Value, accept: &Accept) -> Result<Value, Status> {
-    let _ = row;
+fn transform(
+    row: &Resource,
+    value: Value,
+    accept: &Accept,
+    with_columns: bool,
+    now: Timestamp,
+) -> Result<Value, Status> {
     match &accept.form {
         Form::Plain => Ok(value),
-        Form::Metadata(version) => Ok(partial_metadata(&value, version)),
-        Form::MetadataList(_) | Form::Table(_) => Err(Status::not_acceptable(
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        )),
+        Form::Metadata(version) => Ok(table::partial(&value, version)),
+        Form::MetadataList(_) => Err(Status::not_acceptable(format!(
+            "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+            go_type(row, "")
+        ))),
+        Form::Table(version) => {
+            let mut metadata = Map::new();
+            metadata.insert("resourceVersion", &value["metadata"]["resourceVersion"]);
+            let printer = printer(row, version, accept);
+            Ok(printer.table([&value], Value::Object(metadata), with_columns, now))
+        }
     }
 }
 
 /// H13: a list in another form.
-fn transform_list(list: &ListAnswer, accept: &Accept) -> Result<Value, Status> {
-    let mut out = Map::new();
-    out.insert("metadata", list.metadata());
+fn transform_list(list: &ListAnswer, accept: &Accept, now: Timestamp) -> Result<Value, Status> {
+    let row = &list.row;
+    let items = list.items.iter().map(|item| item.value());
     match &accept.form {
         Form::Plain => {
-            out.insert("kind", &list.row.list_kind);
-            out.insert("apiVersion", list.row.api_version());
-            let items = list.items.iter().map(|item| {
-                let mut value = item.value().clone();
-                if !list.row.is_custom() {
-                    value.remove(&["kind"]);
-                    value.remove(&["apiVersion"]);
-                } else {
-                    value = served(&list.row, &value);
+            let mut out = Map::new();
+            out.insert("metadata", list.metadata());
+            out.insert("kind", &row.list_kind);
+            out.insert("apiVersion", row.api_version());
+            let items = items.map(|item| {
+                if row.is_custom() {
+                    return served(row, item);
                 }
+                let mut value = item.clone();
+                value.remove(&["kind"]);
+                value.remove(&["apiVersion"]);
                 value
             });
             out.insert("items", items.collect::<Value>());
+            Ok(Value::Object(out))
         }
-        Form::MetadataList(version) => {
-            out.insert("kind", "PartialObjectMetadataList");
-            out.insert("apiVersion", format!("meta.k8s.io/{version}"));
-            let items = list.items.iter();
-            let items: Value = items
-                .map(|item| partial_metadata(item.value(), version))
-                .collect();
-            let none = list.items.is_empty();
-            out.insert("items", if none { Value::Null } else { items });
-        }
-        Form::Metadata(_) | Form::Table(_) => {
-            return Err(Status::not_acceptable(
-                "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-            ));
+        Form::MetadataList(version) => Ok(table::partial_list(items, list.metadata(), version)),
+        Form::Metadata(_) => Err(Status::not_acceptable(format!(
+            "you requested PartialObjectMetadata, but the requested object is a list ({})",
+            go_type(row, "List")
+        ))),
+        Form::Table(version) => {
+            let mut metadata = list.metadata();
+            if list.token.is_empty() {
+                metadata.remove(&["continue"]);
+            }
+            let whole: Vec<Value> = items.map(|item| served(row, item)).collect();
+            let printer = printer(row, version, accept);
+            Ok(printer.table(&whole, metadata, true, now))
         }
     }
-    Ok(Value::Object(out))
 }
 
-fn partial_metadata(value: &Value, version: &str) -> Value {
-    let mut out = Map::new();
-    out.insert("kind", "PartialObjectMetadata");
-    out.insert("apiVersion", format!("meta.k8s.io/{version}"));
-    out.insert("metadata", &value["metadata"]);
-    Value::Object(out)
+fn printer<'a>(row: &'a Resource, version: &'a str, accept: &Accept) -> Printer<'a> {
+    let custom = row.custom.as_ref().map(|custom| &custom.version);
+    Printer::new(&row.group, &row.kind, custom, version, accept.include)
+}
+
+/// The Go type of the internal version, as messages print it.
+fn go_type(row: &Resource, suffix: &str) -> String {
+    if row.is_custom() {
+        return format!("*unstructured.Unstructured{suffix}");
+    }
+    let package = match row.group.split('.').next() {
+        None | Some("" | "events") => "core",
+        Some(package) => package,
+    };
+    format!("*{package}.{}{suffix}", row.kind)
 }
 
 /// The object of a watch event in the watch's form.
-pub(super) fn event_object(row: &Resource, object: &Object, accept: &Accept, out: &mut Vec<u8>) {
+pub(super) fn event_object(
+    row: &Resource,
+    object: &Object,
+    accept: &Accept,
+    with_columns: bool,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) {
     if accept.form == Form::Plain {
         push_object(row, object, out);
         return;
     }
     let value = served(row, object.value());
-    match transform(row, value, accept) {
+    match transform(row, value, accept, with_columns, now) {
         Ok(value) => json::write(&value, out),
         Err(status) => json::write(&status.to_value(), out),
+    }
+}
+
+/// H14: large answers are compressed for clients that take gzip.
+pub(super) fn compress(response: &mut Response<Bytes>, accept_encoding: &str) {
+    use std::io::Write as _;
+    const LEAST: usize = 128 * 1024;
+    let takes = accept_encoding.split(',').any(|one| one.trim() == "gzip");
+    if !takes || response.body().len() < LEAST {
+        return;
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let written = encoder.write_all(response.body());
+    if let (Ok(()), Ok(body)) = (written, encoder.finish()) {
+        *response.body_mut() = body.into();
+        let headers = response.headers_mut();
+        headers.insert("content-encoding", http::HeaderValue::from_static("gzip"));
+        headers.insert("vary", http::HeaderValue::from_static("Accept-Encoding"));
     }
 }

@@ -10,6 +10,7 @@ use crate::registry::Resource;
 use crate::request::Accept;
 use crate::request::media::Form;
 use crate::status::Status;
+use crate::table::IncludeObject;
 use crate::time::Timestamp;
 
 /// Largest request body (B12).
@@ -17,7 +18,7 @@ const BODY_MAX: usize = 3 << 20;
 
 /// Runs a request and makes its output; only waits and calls come back as `Err`.
 pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt> {
-    let mut accept = Accept::default();
+    let mut accept = Accept::lenient(s.request.header("accept"));
     let result = match run(s, &mut accept, now) {
         Ok(answer) => answer,
         Err(Halt::Failed(status)) => Answer::Status(status),
@@ -37,11 +38,18 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
             head: head.body(()).unwrap_or_default(),
         });
     }
+    let request = s.request;
+    let pretty = request.query.get("pretty");
+    let agent = request.header("user-agent");
+    accept.pretty = Accept::wants_pretty(request.header("accept"), pretty, agent);
     // Errors are written as the client asked, but never transformed.
     if matches!(&result, Answer::Status(_)) {
         accept.form = Form::Plain;
     }
-    let mut response = answer::respond(result, &accept, &s.attempt.warnings);
+    let mut response = answer::respond(result, &accept, &s.attempt.warnings, now);
+    if !s.request.path.starts_with("/openapi/v3") {
+        answer::compress(&mut response, s.request.header("accept-encoding"));
+    }
     if s.request.method == Method::HEAD {
         *response.body_mut() = bytes::Bytes::new();
     }
@@ -49,22 +57,35 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
 }
 
 fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answer, Halt> {
+    let expected = s.request.header("expect");
+    if !expected.is_empty() && !expected.eq_ignore_ascii_case("100-continue") {
+        // A18: Go's HTTP server refuses it before any handler sees it.
+        return Ok(Answer::Raw {
+            code: 417,
+            content_type: "",
+            headers: Vec::new(),
+            body: bytes::Bytes::new(),
+        });
+    }
     access::authenticate(s)?;
     access::authorize(s)?;
     check_timeout(s)?;
     let request = s.request;
     let info = &request.info;
     if !info.is_resource {
-        *accept = Accept::negotiate(request.header("accept"), true).unwrap_or_default();
-        return subresource::non_resource(s);
+        let registry = &s.core.registry;
+        return Ok(crate::discovery::answer(registry, request)?);
     }
     let Some(row) = find(s) else {
-        *accept = Accept::negotiate(request.header("accept"), true).unwrap_or_default();
         return Err(no_route(s).into());
     };
     match Accept::negotiate(request.header("accept"), row.is_custom()) {
         Ok(negotiated) => *accept = negotiated,
         Err(status) => return Err(status.into()),
+    }
+    if matches!(accept.form, Form::Table(_)) {
+        let include = IncludeObject::parse(request.query.text("includeObject"));
+        accept.include = include.map_err(Status::bad_request)?;
     }
     if row.namespaced != info.namespace_in_path && !all_namespaces(s, &row) {
         return Err(no_route(s).into());

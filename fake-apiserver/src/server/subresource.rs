@@ -52,20 +52,6 @@ fn unknown(s: &Session<'_>, row: &Resource) -> Status {
     }
 }
 
-/// Paths that are no resource: discovery, health, version.
-pub(super) fn non_resource(s: &mut Session<'_>) -> Result<Answer, Halt> {
-    let path = s.request.path.as_str();
-    let known = path.starts_with("/api/") || {
-        let group = &s.request.info.group;
-        !group.is_empty() && s.core.registry.is_builtin_group(group)
-    };
-    Err(if known {
-        Status::path_not_found().into()
-    } else {
-        Status::page_not_found().into()
-    })
-}
-
 /// True for kinds that are answered at once and never stored (reviews).
 pub(super) fn is_virtual(row: &Resource) -> bool {
     !row.is_custom() && !row.verbs.has("get")

@@ -37,6 +37,10 @@ pub struct Watch {
     pub deadline: Option<Timestamp>,
     /// True once the client has been told where it stands, since the last event of its own.
     bookmarked: u64,
+    /// True once a Table has shown its columns.
+    columns_sent: bool,
+    /// The time of what is being sent, for ages in Tables.
+    clock: Timestamp,
 }
 
 impl Watch {
@@ -65,12 +69,13 @@ impl Watch {
         }
     }
 
-    fn line(&self, kind: EventKind, object: &Object) -> Bytes {
+    fn line(&mut self, kind: EventKind, object: &Object) -> Bytes {
         let mut out = Vec::with_capacity(object.tail().len() + 96);
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_str().as_bytes());
         out.extend_from_slice(b"\",\"object\":");
-        answer::event_object(&self.row, object, &self.accept, &mut out);
+        let first = !std::mem::replace(&mut self.columns_sent, true);
+        answer::event_object(&self.row, object, &self.accept, first, self.clock, &mut out);
         out.extend_from_slice(b"}\n");
         out.into()
     }
@@ -152,6 +157,8 @@ pub(super) fn open(
             asked
         },
         bookmarked: 0,
+        columns_sent: false,
+        clock: now,
         deadline: Some(deadline),
         options,
         accept,
@@ -243,7 +250,7 @@ fn missed_events(
 }
 
 /// W10: a bookmark's object has no more than a revision (and what its type cannot leave out).
-fn bookmark(watch: &Watch, id: WatchId, revision: u64, initial: bool) -> Output {
+fn bookmark(watch: &mut Watch, id: WatchId, revision: u64, initial: bool) -> Output {
     let mut value = Value::object();
     if watch.row.plural == "events" {
         value = json!({"involvedObject": {}, "source": {}, "firstTimestamp": null, "lastTimestamp": null,
@@ -309,6 +316,7 @@ impl Core {
                 continue;
             }
             watch.position = entry.revision;
+            watch.clock = entry.time;
             let Some((kind, object)) = watch.event(entry) else {
                 continue;
             };
@@ -350,7 +358,7 @@ impl Core {
 
     /// Sends a watch a bookmark, if there is anything to say.
     pub(crate) fn bookmark(&mut self, id: WatchId) {
-        let Some(watch) = self.watches.get(&id) else {
+        let Some(watch) = self.watches.get_mut(&id) else {
             return;
         };
         if !self.has_bookmark(watch) {

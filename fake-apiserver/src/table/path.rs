@@ -17,7 +17,7 @@ enum Part {
 }
 
 /// The first value that a path finds.
-pub fn first<'a>(path: &str, object: &'a Value) -> Option<&'a Value> {
+pub(super) fn first<'a>(path: &str, object: &'a Value) -> Option<&'a Value> {
     let mut found = vec![object];
     for part in parse(path)? {
         found = found

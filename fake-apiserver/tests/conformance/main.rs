@@ -8,6 +8,7 @@
 //! cargo test -p fake-apiserver --test conformance                    everything
 //! cargo test -p fake-apiserver --test conformance -- watch/ gc/      cases whose name contains one of these; prints their differences
 //! CONFORMANCE_SHOW=all …                                             differences uncut
+//! CONFORMANCE_SHOW=top …                                             the commonest differences, counted
 //! CONFORMANCE_KNOWN=write …                                          writes the list of known differences and the table in docs/fidelity.md
 //! CONFORMANCE_PACK=FOLDER …                                          packs recordings (FOLDER/area/case.json) into cases/, then stops
 //! ```
@@ -84,7 +85,9 @@ fn conclude(arguments: &Arguments, reports: &[Report], home: &Path) -> ExitCode 
     }
     let verdict = report::verdict(reports, &known);
     let mut out = String::new();
-    if !whole || std::env::var_os("CONFORMANCE_SHOW").is_some() {
+    if std::env::var("CONFORMANCE_SHOW").is_ok_and(|v| v == "top") {
+        out.push_str(&report::commonest(reports));
+    } else if !whole || std::env::var_os("CONFORMANCE_SHOW").is_some() {
         out.push_str(&report::differences(reports));
     }
     out.push_str(&report::tally(reports));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use fake_apiserver::conform::compare::Difference;
 use fake_apiserver::conform::play::Report;
 
 use crate::known::{Known, Place};
@@ -73,6 +74,66 @@ pub(crate) fn differences(reports: &[Report]) -> String {
         }
     }
     out
+}
+
+/// The commonest differences of all cases, places and values without what differs from case to case.
+pub(crate) fn commonest(reports: &[Report]) -> String {
+    let mut kinds: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for report in reports {
+        for wrong in &report.wrong {
+            let refused = wrong.differences.iter().any(|d| d.at == "status");
+            let mut seen: Vec<String> = Vec::new();
+            for difference in wrong
+                .differences
+                .iter()
+                .filter(|d| !refused || d.at == "status")
+            {
+                let place: Vec<&str> = difference
+                    .at
+                    .split('/')
+                    .map(|part| {
+                        if part.parse::<u32>().is_ok() {
+                            "#"
+                        } else {
+                            part
+                        }
+                    })
+                    .collect();
+                let shape = |doc: &Option<fake_apiserver::conform::doc::Doc>| {
+                    let text = doc
+                        .as_ref()
+                        .map_or("(absent)".to_string(), |d| d.to_compact());
+                    text.replace(&report.case.replace('/', "-"), "CASE")
+                        .chars()
+                        .take(70)
+                        .collect::<String>()
+                };
+                let key = format!(
+                    "{}: want {} got {}",
+                    place.join("/"),
+                    shape(&difference.want),
+                    shape(&difference.got)
+                );
+                if !seen.contains(&key) {
+                    kinds
+                        .entry(key.clone())
+                        .or_insert_with(|| (0, format!("{} {:?}", report.case, wrong.step)))
+                        .0 += 1;
+                    seen.push(key);
+                }
+            }
+        }
+    }
+    let mut kinds: Vec<(usize, String, String)> = kinds
+        .into_iter()
+        .map(|(key, (count, first))| (count, key, first))
+        .collect();
+    kinds.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    kinds
+        .into_iter()
+        .take(40)
+        .map(|(count, key, first)| format!("{count:5} {key}   (first {first})\n"))
+        .collect()
 }
 
 /// Compares what differs with what is known to differ.
