@@ -58,15 +58,17 @@ pub(crate) fn differences(reports: &[Report]) -> String {
         for wrong in report.wrong.iter().take(steps_max) {
             let step = wrong.step.map_or("end".to_string(), |s| s.to_string());
             let _ = writeln!(out, "    step {step}: {}", wrong.what);
-            for difference in wrong.differences.iter().take(each_max) {
+            // Where the status differs, the bodies have nothing in common but perhaps a message.
+            let refused = wrong.differences.iter().any(|d| d.at == "status") && !uncut;
+            let told = |d: &&Difference| {
+                !refused || matches!(d.at.as_str(), "status" | "/message" | "/reason" | "/$text")
+            };
+            let told: Vec<&Difference> = wrong.differences.iter().filter(told).collect();
+            for difference in told.iter().take(each_max) {
                 let _ = writeln!(out, "        {difference}");
             }
-            if wrong.differences.len() > each_max {
-                let _ = writeln!(
-                    out,
-                    "        and {} more",
-                    wrong.differences.len() - each_max
-                );
+            if told.len() > each_max {
+                let _ = writeln!(out, "        and {} more", told.len() - each_max);
             }
         }
         if report.wrong.len() > steps_max {
