@@ -358,19 +358,17 @@ impl Core {
 
     /// Sends a watch a bookmark, if there is anything to say.
     pub(crate) fn bookmark(&mut self, id: WatchId) {
-        let Some(watch) = self.watches.get_mut(&id) else {
+        let wanted = |watch: &&Watch| self.has_bookmark(watch);
+        let Some(watch) = self.watches.get(&id).filter(wanted) else {
             return;
         };
-        if !self.has_bookmark(watch) {
-            return;
-        }
         let (server, resource) = (watch.server, watch.row.id);
         let at = self.caches.revision(&self.store, server, resource);
-        let output = bookmark(watch, id, at, false);
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.bookmarked = at;
             watch.position = at;
+            let output = bookmark(watch, id, at, false);
+            self.outputs.push(output);
         }
-        self.outputs.push(output);
     }
 }
