@@ -5,6 +5,7 @@
 //! Behaviour: apiserver `admission` (AD1–AD14). NamespaceLifecycle is `server::lifecycle`.
 
 mod conditions;
+pub(crate) mod expressions;
 mod json_patch;
 mod matching;
 mod merge;

@@ -2,6 +2,7 @@
 
 use crate::json::Value;
 
+use super::admission_policies::{AdmissionPolicies, AdmissionPolicyBindings};
 use super::claims::{Claims, Volumes};
 use super::config::{ConfigMaps, Secrets, ServiceAccounts};
 use super::endpoints::{EndpointSlices, EndpointsObjects};
@@ -13,6 +14,7 @@ use super::nodes::{Namespaces, Nodes};
 use super::pods::Pods;
 use super::quotas::{LimitRanges, ResourceQuotas};
 use super::services::Services;
+use super::webhook_configurations::WebhookConfigurations;
 use super::workloads::{ControllerRevisions, PodTemplates, Workload};
 use super::{Cx, Strategy, metadata};
 
@@ -45,6 +47,18 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("batch", "jobs") => &Jobs,
         ("batch", "cronjobs") => &CronJobs,
         ("discovery.k8s.io", "endpointslices") => &EndpointSlices,
+        (
+            "admissionregistration.k8s.io",
+            "mutatingwebhookconfigurations" | "validatingwebhookconfigurations",
+        ) => &WebhookConfigurations,
+        (
+            "admissionregistration.k8s.io",
+            "mutatingadmissionpolicies" | "validatingadmissionpolicies",
+        ) => &AdmissionPolicies,
+        (
+            "admissionregistration.k8s.io",
+            "mutatingadmissionpolicybindings" | "validatingadmissionpolicybindings",
+        ) => &AdmissionPolicyBindings,
         _ => &Plain,
     }
 }

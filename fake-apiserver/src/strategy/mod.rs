@@ -4,6 +4,7 @@
 //! differ in shape. Does not own the order in which these are called (`server`) nor what data can tell (`registry::Facts`).
 
 pub mod addresses;
+pub mod admission_policies;
 pub mod builtin;
 pub mod claims;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod pods;
 pub mod quantity;
 pub mod quotas;
 pub mod services;
+pub mod webhook_configurations;
 pub mod workloads;
 
 pub use builtin::of;
