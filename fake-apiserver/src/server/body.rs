@@ -177,7 +177,20 @@ pub(super) fn decode(row: &Resource, value: Value) -> Result<(Value, Vec<String>
             })?;
             (decoded.value, decoded.unknown)
         }
-        None => (value, Vec::new()),
+        None => match &row.custom {
+            Some(custom) => {
+                let decoded = schema::decode_custom(&custom.schema, value).map_err(|why| {
+                    Status::bad_request(format!(
+                        "{} in version {} cannot be handled as a {}: {why}",
+                        row.kind,
+                        go_quote(&row.version),
+                        row.kind
+                    ))
+                })?;
+                (decoded.value, decoded.unknown)
+            }
+            None => (value, Vec::new()),
+        },
     };
     default(row, &mut value);
     Ok((value, unknown))

@@ -139,7 +139,10 @@ pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> 
     }
     let storage = s.core.registry.by_id(row.id).cloned();
     if let Some(storage) = storage {
-        row.strategy.convert(&mut object, &storage);
+        // Custom resources are pruned by the storage version's schema when they are read.
+        if !row.is_custom() {
+            row.strategy.convert(&mut object, &storage);
+        }
         let map = object.make_object();
         map.insert("apiVersion", storage.api_version());
         map.insert("kind", &storage.kind);
@@ -150,7 +153,7 @@ pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> 
 /// The stored object in the row's version.
 pub(super) fn from_storage(row: &Resource, object: &Object) -> Value {
     let mut value = object.value().clone();
-    if (&row.storage_version.0, &row.storage_version.1) != (&row.group, &row.version) {
+    if row.reshapes() {
         row.strategy.convert(&mut value, row);
         let map = value.make_object();
         map.insert("apiVersion", row.api_version());
@@ -248,7 +251,21 @@ fn validate(
     if causes.is_empty() {
         Ok(())
     } else {
-        Err(Status::invalid(&row.group, &row.kind, name, causes))
+        Err(Status::invalid(
+            &row.group,
+            kind_told(row, object),
+            name,
+            causes,
+        ))
+    }
+}
+
+/// The kind a field error names: a custom resource's is what the client wrote (L5).
+pub(super) fn kind_told<'a>(row: &'a Resource, object: &'a Value) -> &'a str {
+    if row.is_custom() {
+        object.str_at(&["kind"])
+    } else {
+        &row.kind
     }
 }
 

@@ -160,11 +160,11 @@ pub(crate) fn preconditions(
         if asked == found {
             continue;
         }
-        if row.is("", "namespaces") {
+        if row.is("", "namespaces") || row.is("apiextensions.k8s.io", "customresourcedefinitions") {
             let why = format!(
                 "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}"
             );
-            return Err(Status::conflict("", "namespaces", name, &why));
+            return Err(Status::conflict(&row.group, &row.plural, name, &why));
         }
         let what_then = if what == "UID" {
             "deleted and then recreated"
@@ -196,6 +196,13 @@ pub(crate) fn remove(
 ) -> Deleted {
     let key = Key::new(existing.namespace(), existing.name());
     let mut value = existing.value().clone();
+    if row.is("apiextensions.k8s.io", "customresourcedefinitions") && !existing.is_terminating() {
+        crate::actors::crd::mark_terminating(&mut value, now);
+        if options.dry_run {
+            return Deleted::Kept(Arc::new(Object::new(value, existing.revision())));
+        }
+        return Deleted::Kept(core.put(row, key, value, origin, now).object.clone());
+    }
     if row.is("", "namespaces") && !first_mark_done(existing) {
         return mark_namespace(core, row, existing, value, options, origin, now);
     }

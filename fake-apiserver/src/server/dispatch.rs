@@ -229,13 +229,5 @@ fn deprecation(row: &Resource) -> Option<String> {
     if row.is("", "componentstatuses") {
         return Some("v1 ComponentStatus is deprecated in v1.19+".to_owned());
     }
-    let custom = row.custom.as_ref()?;
-    if custom.version["deprecated"] != crate::json::Value::Bool(true) {
-        return None;
-    }
-    let given = custom.version["deprecationWarning"].as_str();
-    Some(given.map_or_else(
-        || format!("{} {} is deprecated", row.api_version(), row.kind),
-        str::to_owned,
-    ))
+    row.custom.as_ref()?.deprecation_warning.clone()
 }

@@ -235,11 +235,11 @@ pub(super) fn selects(row: &Resource, options: &ListOptions, object: &Object) ->
         return true;
     }
     let converted;
-    let value = if (&row.storage_version.0, &row.storage_version.1) == (&row.group, &row.version) {
-        object.value()
-    } else {
+    let value = if row.reshapes() {
         converted = from_storage(row, object);
         &converted
+    } else {
+        object.value()
     };
     options.fields.matches(|field| match field {
         "metadata.name" => Some(value.str_at(&["metadata", "name"]).into()),

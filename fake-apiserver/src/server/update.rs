@@ -350,6 +350,7 @@ fn validate(
     if causes.is_empty() {
         Ok(())
     } else {
-        Err(Status::invalid(&row.group, &row.kind, name, causes))
+        let kind = create::kind_told(row, object);
+        Err(Status::invalid(&row.group, kind, name, causes))
     }
 }

@@ -24,6 +24,7 @@ impl Strategy for Plain {}
 /// The strategy of a built-in resource.
 pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
     match (group, plural) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => &super::crd::Definition,
         ("", "pods") => &Pods,
         ("", "podtemplates") => &PodTemplates,
         ("", "replicationcontrollers") => &Workload::ReplicationController,

@@ -8,7 +8,9 @@ pub mod admission_policies;
 pub mod builtin;
 pub mod claims;
 pub mod config;
+pub mod crd;
 pub mod cron;
+pub mod custom;
 pub mod diff;
 pub mod endpoints;
 pub mod events;
@@ -187,47 +189,7 @@ pub fn restore(new: &mut Value, old: &Value, key: &str) {
     }
 }
 
-struct Custom;
-
-impl Strategy for Custom {
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        if !cx.resource.has_status() {
-            return Ok(());
-        }
-        match cx.subresource {
-            "" => restore(new, old, "status"),
-            "status" => {
-                // S1: everything but the status comes from the stored object, metadata too (managedFields apart).
-                let managed = new.at(&["metadata", "managedFields"]).cloned();
-                let status = new.get("status").cloned();
-                *new = old.clone();
-                match status {
-                    Some(status) => new.set(&["status"], status),
-                    None => drop(new.remove(&["status"])),
-                }
-                match managed {
-                    Some(managed) => new.set(&["metadata", "managedFields"], managed),
-                    None => drop(new.remove(&["metadata", "managedFields"])),
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn changes_generation(&self, new: &Value, old: &Value) -> bool {
-        // C5: anything outside metadata.
-        let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
-            return new != old;
-        };
-        let content = |key: &str| !matches!(key, "metadata" | "apiVersion" | "kind");
-        let new = new.iter().filter(|(key, _)| content(key));
-        let old = old.iter().filter(|(key, _)| content(key));
-        !new.eq(old)
-    }
-}
-
 /// The strategy of custom resources.
 pub fn custom() -> &'static dyn Strategy {
-    &Custom
+    &custom::Custom
 }
