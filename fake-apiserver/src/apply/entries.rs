@@ -93,7 +93,8 @@ impl Entry {
         (typed && operation && !entry.api_version.is_empty()).then_some(entry)
     }
 
-    fn write(self) -> Value {
+    /// The entry as stored.
+    pub(crate) fn write(self) -> Value {
         let mut map = Map::with_capacity(7);
         map.insert("apiVersion", self.api_version);
         map.insert("fieldsType", CompactString::const_new("FieldsV1"));

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::compare::{Comparison, compare};
 use super::entries::{self, Entry};
-use super::field_set::{self, FieldSet, SELF, children, is_member};
+use super::field_set::{FieldSet, SELF, children, is_member};
 use super::ignored::Ignored;
 use super::shape::Shape;
 use crate::json::{CompactString, Map, Value};
@@ -315,11 +315,4 @@ fn same_but_managed_fields(old: &Value, new: &Value) -> bool {
                     _ => v1 == v2,
                 }
         })
-}
-
-/// A field of the path form `f:spec`, `f:replicas`, … as a set.
-pub(crate) fn path_set(path: &[&str]) -> FieldSet {
-    let keys: Vec<CompactString> = path.iter().map(|name| field_set::field_key(name)).collect();
-    let keys: Vec<&str> = keys.iter().map(CompactString::as_str).collect();
-    FieldSet::of_path(&keys)
 }

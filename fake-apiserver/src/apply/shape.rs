@@ -186,8 +186,9 @@ impl<'s> Shape<'s> {
             return None;
         }
         let child = field.schema();
+        let structure = matches!(field.default(), Some(Value::Object(map)) if map.is_empty());
         Some(match (child.kind(), child.special()) {
-            _ if field.pointer() => &NULL,
+            _ if field.pointer() && !structure => &NULL,
             (Type::Object, Special::None) if !child.is_map() => &EMPTY,
             (Type::String, Special::None) => &TEXT,
             (Type::Integer | Type::Number, Special::None) => &NUMBER,

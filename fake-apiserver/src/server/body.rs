@@ -9,6 +9,7 @@ use crate::request::media::{BodyType, body_type};
 use crate::request::options::FieldValidation;
 use crate::schema;
 use crate::status::{Status, go_quote};
+use crate::yaml;
 
 /// Reads the object in the body of a POST or PUT.
 pub(super) fn object(
@@ -18,11 +19,22 @@ pub(super) fn object(
 ) -> Result<Value, Status> {
     let kind = body_type(s.request.header("content-type"))?;
     let parsed = parse(&s.request.body, kind, row)?;
-    let duplicates = parsed
-        .duplicates
-        .iter()
-        .map(|path| format!("duplicate field {}", go_quote(path)));
-    let duplicates: Vec<String> = duplicates.collect();
+    let duplicates = match kind {
+        // The strict YAML decoder tells all duplicates as one error, the warnings come one by one.
+        BodyType::Yaml
+            if validation == FieldValidation::Strict && !parsed.duplicates.is_empty() =>
+        {
+            let lines = parsed.duplicates.join("\n  ");
+            vec![format!("yaml: unmarshal errors:\n  {lines}")]
+        }
+        BodyType::Yaml => parsed.duplicates.clone(),
+        _ => {
+            let paths = parsed.duplicates.iter();
+            paths
+                .map(|path| format!("duplicate field {}", go_quote(path)))
+                .collect()
+        }
+    };
     let value = check_type(row, parsed.value, &s.request.body)?;
     let (value, unknown) = decode(row, value)?;
     let head = format!(
@@ -65,11 +77,8 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
     } else {
         Duplicates::Merge
     };
-    let blank = bytes.iter().all(u8::is_ascii_whitespace);
-    if kind == BodyType::Yaml && blank {
-        let value = Value::object();
-        let duplicates = Vec::new();
-        return Ok(Parsed { value, duplicates });
+    if kind == BodyType::Yaml {
+        return parse_yaml(bytes, row);
     }
     json::parse_with(bytes, policy).map_err(|error| {
         Status::bad_request(format!(
@@ -79,6 +88,29 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
             excerpt(bytes)
         ))
     })
+}
+
+fn parse_yaml(bytes: &[u8], row: &Resource) -> Result<Parsed, Status> {
+    let unrecognized = |why: &str| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
+            row.kind,
+            excerpt(bytes)
+        ))
+    };
+    let mut parsed = yaml::parse(bytes).map_err(|why| unrecognized(&why))?;
+    match &parsed.value {
+        Value::Object(_) => {}
+        Value::Null => parsed.value = Value::object(),
+        other => {
+            let why = format!(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+                other.type_name()
+            );
+            return Err(unrecognized(&why));
+        }
+    }
+    Ok(parsed)
 }
 
 /// The first bytes of a body as error messages show them.
@@ -156,7 +188,7 @@ fn mismatch(sent: &str, wanted: &str) -> Status {
 }
 
 /// The Go package of the internal type, as some messages name it.
-fn go_package(row: &Resource) -> String {
+pub(super) fn go_package(row: &Resource) -> String {
     match row.group.as_str() {
         "" => "core".to_owned(),
         group => group.split('.').next().unwrap_or_default().to_owned(),
@@ -212,10 +244,7 @@ pub(super) fn check_place(
     check_namespace(row, &info.namespace, value)?;
     let name = value.str_at(&["metadata", "name"]);
     if name.is_empty() {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            info.name
-        )));
+        return Err(unnamed(s));
     }
     if name != info.name {
         return Err(Status::bad_request(format!(
@@ -224,6 +253,14 @@ pub(super) fn check_place(
         )));
     }
     Ok(())
+}
+
+/// C10: the body has no name.
+pub(super) fn unnamed(s: &Session<'_>) -> Status {
+    Status::bad_request(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        s.request.info.name
+    ))
 }
 
 /// C10: the namespace alone.

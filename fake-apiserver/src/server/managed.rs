@@ -54,6 +54,46 @@ pub(super) fn apply(
     })
 }
 
+/// [`track`] for a Scale, whose managedFields stand in the live one.
+pub(super) fn track_scale(
+    s: &Session<'_>,
+    schema: &Schema,
+    live: &Value,
+    scale: &mut Value,
+    manager: &str,
+) {
+    apply::track(&scale_tracking(s, schema, manager), Some(live), scale);
+}
+
+/// [`apply`] for a Scale.
+pub(super) fn apply_scale(
+    s: &Session<'_>,
+    schema: &Schema,
+    live: &Value,
+    applied: &Value,
+    manager: &str,
+    force: bool,
+) -> Result<Value, Status> {
+    apply::apply(
+        &scale_tracking(s, schema, manager),
+        Some(live),
+        applied,
+        force,
+    )
+}
+
+fn scale_tracking<'a>(s: &Session<'_>, schema: &'a Schema, manager: &'a str) -> Tracking<'a> {
+    Tracking {
+        schema,
+        api_version: apply::SCALE_VERSION,
+        subresource: "scale",
+        manager,
+        now: s.now,
+        ignored: Ignored::Nothing,
+        other_version: &|_| None,
+    }
+}
+
 fn with_tracking<T>(
     registry: &Registry,
     now: Timestamp,

@@ -16,6 +16,7 @@ mod lifecycle;
 mod managed;
 mod patch;
 mod read;
+mod scale;
 mod session;
 mod subresource;
 mod update;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Halt, Session, patch, read, update};
+use super::{Answer, Halt, Session, patch, read, scale, update};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::WriteOptions;
@@ -30,6 +30,9 @@ pub(super) fn dispatch(
         return Err(Status::method_not_allowed().into());
     }
     match (name.as_str(), verb.as_str()) {
+        ("scale", "get") => scale::get(s, row),
+        ("scale", "update") => scale::update(s, row),
+        ("scale", "patch") => scale::patch(s, row),
         ("status" | "finalize" | "approval" | "resize" | "ephemeralcontainers", "get") => {
             read::get(s, row)
         }

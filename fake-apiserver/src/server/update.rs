@@ -102,7 +102,7 @@ pub(super) fn created(
 }
 
 /// C9: a uid in the body of a PUT must be the object's.
-fn check_uid(
+pub(super) fn check_uid(
     row: &Resource,
     existing: &Object,
     object: &Value,
