@@ -67,13 +67,15 @@ impl ListOptions {
     pub fn for_watch(query: &Query) -> Result<ListOptions, Status> {
         let mut options = ListOptions::read(query)?;
         let unset = matches!(options.resource_version.as_str(), "" | "0");
-        if unset && options.initial_events.is_none() && options.matching.is_empty() {
+        // The old /watch/ prefix without the parameter is not defaulted.
+        let asked = query.flag("watch") == Some(true);
+        if asked && unset && options.initial_events.is_none() && options.matching.is_empty() {
             options.initial_events = Some(true);
             options.matching = "NotOlderThan".into();
         }
         let mut causes = Vec::new();
         let field = "resourceVersionMatch";
-        if options.initial_events.is_some() && options.matching.is_empty() {
+        if options.initial_events.is_some() && options.matching != "NotOlderThan" {
             let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             causes.push(Cause::forbidden(field, why));
         }

@@ -8,10 +8,14 @@ use super::{Answer, Halt, Output, Session, WatchId, access, answer, create, dele
 use super::{patch, read, subresource, update, watch};
 use crate::registry::Resource;
 use crate::request::Accept;
-use crate::request::media::Form;
+use crate::request::media::{Encoding, Form};
 use crate::status::Status;
 use crate::table::IncludeObject;
 use crate::time::Timestamp;
+
+/// Media types of a watch (W1).
+const STREAMS: &str =
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// Largest request body (B12).
 const BODY_MAX: usize = 3 << 20;
@@ -81,7 +85,17 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
     };
     match Accept::negotiate(request.header("accept"), row.is_custom()) {
         Ok(negotiated) => *accept = negotiated,
-        Err(status) => return Err(status.into()),
+        Err(mut status) => {
+            if info.verb == "watch" && status.message.contains("Available representations") {
+                status.message.push_str(", ");
+                status.message.push_str(STREAMS);
+            }
+            return Err(status.into());
+        }
+    }
+    if info.verb == "watch" && accept.encoding != Encoding::Json {
+        let message = format!("only the following media types are accepted: {STREAMS}");
+        return Err(Status::not_acceptable(message).into());
     }
     if matches!(accept.form, Form::Table(_)) {
         let include = IncludeObject::parse(request.query.text("includeObject"));
@@ -209,9 +223,13 @@ fn check_verb(s: &Session<'_>, row: &Resource) -> Result<(), Status> {
             _ => Ok(()),
         };
     }
+    if verb == "watch" && row.verbs.has("list") && !row.verbs.has("watch") {
+        return Err(Status::verb_not_supported(&row.group, &row.plural, verb));
+    }
     let method = &s.request.method;
     let by_name = matches!(verb, "update" | "patch");
-    let misplaced = (by_name && !info.name_in_path)
+    let misplaced = (info.watch_prefix && verb != "watch")
+        || (by_name && !info.name_in_path)
         || (verb == "create" && info.name_in_path)
         || (row.namespaced && !info.namespace_in_path && !matches!(verb, "list" | "watch" | "get"));
     if *method == Method::HEAD || misplaced || !row.verbs.has(verb) {

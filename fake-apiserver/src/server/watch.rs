@@ -111,7 +111,9 @@ pub(super) fn open(
         Some(seconds) => now + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
     };
     let over = options.timeout_seconds.is_some_and(|seconds| seconds < 0);
-    let initial = options.initial_events == Some(true);
+    // Without a revision the state comes first, even where nothing was defaulted (old prefix).
+    let initial =
+        options.initial_events == Some(true) || (options.initial_events.is_none() && asked == 0);
     let floor = if cached {
         s.core.caches.floor(s.server, row.id)
     } else {
@@ -217,7 +219,7 @@ fn initial_events(
             });
         }
     }
-    if watch.options.bookmarks {
+    if watch.options.bookmarks && watch.options.initial_events == Some(true) {
         events.push(bookmark(watch, id, current, true));
         watch.bookmarked = current;
     }
