@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
+use fake_apiserver::actors::Chore;
 use fake_apiserver::conform::case::{Case, Condition, Request};
 use fake_apiserver::conform::doc::Doc;
 use fake_apiserver::conform::hooks::Hooks;
@@ -225,7 +226,7 @@ impl InProcess {
         let chores = self.server.chores(self.now);
         for chore in chores
             .iter()
-            .filter(|chore| format!("{chore:?}").starts_with("Compact"))
+            .filter(|chore| matches!(chore, Chore::Compact { .. }))
         {
             let outputs = self.with(|server, cx| server.perform(cx, chore));
             self.take(outputs);
