@@ -81,6 +81,7 @@ impl State {
         };
         self.last_request.set(instant());
         self.deliver(outputs);
+        self.wake.notify_one();
         (id, receiver)
     }
 
@@ -200,7 +201,6 @@ impl State {
         for (call, request) in calls {
             tokio::task::spawn_local(self.clone().call(call, request));
         }
-        self.wake.notify_one();
     }
 
     async fn call(self: Rc<Self>, call: CallId, request: OutCall) {
@@ -214,6 +214,7 @@ impl State {
             .borrow_mut()
             .with(|server, cx| server.answer(cx, call, reply));
         self.deliver(outputs);
+        self.wake.notify_one();
     }
 }
 
