@@ -68,7 +68,12 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
         // F11: without managedFields nothing is tracked until the first apply.
         return;
     };
-    entries.retain(|entry| tracking.shape_of_version(&entry.api_version).is_some());
+    let known = |entry: &Entry| tracking.shape_of_version(&entry.api_version).is_some();
+    if tracking.schema.name().is_none() && !entries.iter().all(known) {
+        // A custom resource cannot be converted to a version that is gone: all that is tracked is lost (F12).
+        return;
+    }
+    entries.retain(known);
     reconcile(tracking, &mut entries);
     record(tracking, live, new, &mut entries, tracking.manager);
     entries::cap(&mut entries);

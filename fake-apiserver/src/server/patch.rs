@@ -95,6 +95,7 @@ fn decode(
         check_type(s, row, &patched.value).map_err(|why| refuse(&why))?;
     }
     let decoded = if row.is_custom() {
+        warn_of_other_version(s, row, &patched.value);
         schema::decode_custom(schema, patched.value.clone())
     } else {
         schema::decode(schema, patched.value.clone())
@@ -109,6 +110,21 @@ fn decode(
     }
     body::default(row, &mut object);
     Ok(object)
+}
+
+/// A patch that names another version of a custom resource's group: nothing of that version is known.
+fn warn_of_other_version(s: &mut Session<'_>, row: &Resource, value: &Value) {
+    let api_version = value.str_at(&["apiVersion"]);
+    let (group, version) = split_api_version(api_version);
+    let known = s.core.registry.find(group, version, &row.plural).is_some();
+    if known || group != row.group {
+        return;
+    }
+    for (key, _) in value.as_object().into_iter().flatten() {
+        if !matches!(key, "apiVersion" | "kind" | "metadata") {
+            s.warn(format!("unknown field {}", crate::status::go_quote(key)));
+        }
+    }
 }
 
 /// D11: what strict validation has against a patch and its document becomes an error, warnings or nothing.
@@ -254,11 +270,15 @@ pub(super) fn check_applied_type(
 /// The merged object as its type has it, with defaults.
 fn converted(row: &Resource, applied: &Value, merged: Value) -> Result<Value, Status> {
     let schema = managed::schema_of(row);
-    let decoded = if row.is_custom() {
-        schema::decode_custom(schema, merged)
-    } else {
-        schema::decode(schema, merged)
-    };
+    if row.is_custom() {
+        // Merged custom resources are not decoded again: nulls that giving up fields left behind stay (F5a).
+        let mut object = merged;
+        schema::numbers(&mut object);
+        schema::fill_defaults(schema, &mut object);
+        row.strategy.canonicalize(row, &mut object);
+        return Ok(object);
+    }
+    let decoded = schema::decode(schema, merged);
     let decoded = decoded.map_err(|why| {
         let slash = if row.group.is_empty() { "/" } else { "" };
         Status::bare(format!(

@@ -6,7 +6,7 @@ use super::access::{self, Attributes};
 use super::create::{self, RvRule, from_storage, to_storage};
 use super::{Answer, Halt, Session, body, lifecycle, managed};
 use crate::json::Value;
-use crate::registry::Resource;
+use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
 use crate::status::{Cause, Status};
 use crate::store::{Key, Object};
@@ -351,6 +351,11 @@ fn validate(
         Ok(())
     } else {
         let kind = create::kind_told(row, object);
-        Err(Status::invalid(&row.group, kind, name, causes))
+        let group = if row.is_custom() {
+            split_api_version(object.str_at(&["apiVersion"])).0
+        } else {
+            &row.group
+        };
+        Err(Status::invalid(group, kind, name, causes))
     }
 }
