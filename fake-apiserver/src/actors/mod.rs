@@ -144,6 +144,10 @@ impl Actors {
         expiry.into_iter().chain(namespaces).chain(compaction).min()
     }
 
+    pub(crate) fn collector_ref(&self) -> &Collector {
+        &self.collector
+    }
+
     pub(crate) fn collector(&mut self) -> &mut Collector {
         &mut self.collector
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns the kind and name checks and how field errors reach the client. Decoding itself is owned by `schema`.
 
-use super::Session;
+use super::{Session, type_meta};
 use crate::json::{self, Duplicates, Parsed, Value};
 use crate::registry::Resource;
 use crate::request::media::{BodyType, body_type};
@@ -35,7 +35,7 @@ pub(super) fn object(
                 .collect()
         }
     };
-    let value = check_type(row, parsed.value, &s.request.body)?;
+    let value = type_meta::check(s, row, parsed.value, &s.request.body)?;
     let (value, unknown) = decode(row, value)?;
     let head = format!(
         "{} in version {} cannot be handled as a {}: ",
@@ -99,22 +99,14 @@ fn parse_yaml(bytes: &[u8], row: &Resource) -> Result<Parsed, Status> {
         ))
     };
     let mut parsed = yaml::parse(bytes).map_err(|why| unrecognized(&why))?;
-    match &parsed.value {
-        Value::Object(_) => {}
-        Value::Null => parsed.value = Value::object(),
-        other => {
-            let why = format!(
-                "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-                other.type_name()
-            );
-            return Err(unrecognized(&why));
-        }
+    if parsed.value.is_null() {
+        parsed.value = Value::object();
     }
     Ok(parsed)
 }
 
 /// The first bytes of a body as error messages show them.
-fn excerpt(bytes: &[u8]) -> String {
+pub(super) fn excerpt(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "<empty>".to_owned();
     }
@@ -125,66 +117,6 @@ fn excerpt(bytes: &[u8]) -> String {
     }
     let hex: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{hex}{dots}")
-}
-
-/// D15, D16: `kind` and `apiVersion` of the body against the URL's.
-fn check_type(row: &Resource, mut value: Value, body: &[u8]) -> Result<Value, Status> {
-    if value.is_null() && !row.is_custom() {
-        value = Value::object();
-    }
-    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (kind, api_version) = (text("kind").to_owned(), text("apiVersion").to_owned());
-    let wanted = row.api_version();
-    if row.is_custom() {
-        if kind.is_empty() {
-            let shown = String::from_utf8_lossy(body);
-            return Err(Status::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{shown}' ({})",
-                row.kind,
-                excerpt(body)
-            )));
-        }
-        if api_version != wanted {
-            return Err(mismatch(&api_version, &wanted));
-        }
-        return Ok(value);
-    }
-    if !kind.is_empty() && kind != row.kind {
-        let head = format!(
-            "{kind} in version {} cannot be handled as a {}: ",
-            go_quote(
-                if api_version.is_empty() {
-                    &wanted
-                } else {
-                    &api_version
-                }
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-            ),
-            row.kind
-        );
-        return Err(Status::bad_request(format!(
-            "{head}converting ({}.{kind}) to ({}.{}): unknown conversion",
-            row.version,
-            go_package(row),
-            row.kind
-        )));
-    }
-    if !api_version.is_empty() && api_version != wanted {
-        return Err(mismatch(&api_version, &wanted));
-    }
-    if let Some(map) = value.as_object_mut() {
-        map.insert("kind", &row.kind);
-        map.insert("apiVersion", wanted);
-    }
-    Ok(value)
-}
-
-fn mismatch(sent: &str, wanted: &str) -> Status {
-    Status::bad_request(format!(
-        "the API version in the data ({sent}) does not match the expected API version ({wanted})"
-    ))
 }
 
 /// The Go package of the internal type, as some messages name it.

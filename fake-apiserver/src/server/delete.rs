@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::access::{self, Attributes};
 use super::create::from_storage;
-use super::{Answer, Core, Halt, ListAnswer, Session, lifecycle, read};
+use super::{Answer, Core, Halt, ListAnswer, Session, lifecycle, read, type_meta};
 use crate::json::{self, Value};
 use crate::registry::{Propagation, Resource};
-use crate::request::media::body_type;
+use crate::request::media::{BodyType, body_type};
 use crate::request::{DeleteOptions, ListOptions};
 use crate::status::{Status, group_resource};
 use crate::store::{Key, Object, Origin};
 use crate::time::Timestamp;
+use crate::yaml;
 
 /// The finalizer of foreground deletion.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
@@ -82,20 +83,20 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
     if s.request.body.is_empty() {
         return DeleteOptions::from_query(&s.request.query);
     }
-    body_type(s.request.header("content-type"))?;
-    let value = json::parse(&s.request.body).map_err(|error| {
-        Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {}",
-            error.message
-        ))
-    })?;
-    let api_version = value.str_at(&["apiVersion"]);
-    if api_version.matches('/').count() > 1 {
-        return Err(Status::bad_request(format!(
-            "unexpected GroupVersion string: {api_version}"
-        )));
-    }
-    match value.str_at(&["kind"]) {
+    let body = &s.request.body;
+    let value = match body_type(s.request.header("content-type"))? {
+        BodyType::Yaml => yaml::parse(body)
+            .map(|parsed| parsed.value)
+            .map_err(Status::bad_request)?,
+        _ => json::parse(body).map_err(|error| {
+            Status::bad_request(format!(
+                "couldn't get version/kind; json parse error: {}",
+                error.message
+            ))
+        })?,
+    };
+    let (kind, api_version) = type_meta::read(&value).map_err(Status::bad_request)?;
+    match kind {
         "" | "DeleteOptions" => DeleteOptions::from_value(&value),
         "Status" => Err(Status::bad_request(
             "converting (v1.Status) to (v1.DeleteOptions): unknown conversion",
@@ -105,10 +106,8 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
                 "" => "meta.k8s.io/v1",
                 version => version,
             };
-            Err(Status::bad_request(format!(
-                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
-                crate::status::go_quote(kind),
-                crate::status::go_quote(version)
+            Err(Status::bad_request(type_meta::not_registered(
+                kind, version,
             )))
         }
     }

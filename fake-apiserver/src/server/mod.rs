@@ -19,6 +19,7 @@ mod read;
 mod scale;
 mod session;
 mod subresource;
+mod type_meta;
 mod update;
 mod watch;
 

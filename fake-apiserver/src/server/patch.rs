@@ -303,6 +303,7 @@ fn create_applied(
     mut object: Value,
     options: &WriteOptions,
 ) -> Result<Answer, Halt> {
+    super::access::authorize_verb(s, "create")?;
     let uid = object.str_at(&["metadata", "uid"]);
     if !uid.is_empty() {
         let why = format!(

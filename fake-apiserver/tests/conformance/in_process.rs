@@ -271,9 +271,14 @@ impl Target for InProcess {
         if let Some(opened) = self.opened.remove(&id) {
             return Ok(opened);
         }
-        self.replies
-            .remove(&id)
-            .ok_or_else(|| "never answered".to_string())
+        let reply = self.replies.remove(&id);
+        // A plain answer where a stream was asked for (A9) is a stream of one line that has ended.
+        if let (Some(reply), Some(stream)) = (&reply, self.streams.get_mut(name))
+            && reply.status == 200
+        {
+            stream.lines.push(reply.body.clone());
+        }
+        reply.ok_or_else(|| "never answered".to_string())
     }
 
     fn events(&mut self, name: &str, _at_least: usize) -> Result<(Vec<Vec<u8>>, bool), String> {
