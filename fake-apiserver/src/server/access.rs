@@ -9,7 +9,8 @@ use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::User;
 use crate::status::Status;
-use crate::{admission, auth, schema};
+use crate::store::Key;
+use crate::{admission, auth, json, schema};
 
 /// What is about to be done, as admission sees it.
 #[derive(Clone, Debug)]
@@ -85,13 +86,71 @@ pub(super) fn mutate(
     attributes: &Attributes<'_>,
     object: &mut Value,
 ) -> Result<bool, Halt> {
+    let owned = object.at(&["metadata", "managedFields"]).cloned();
     let changed = admission::mutate(s, attributes, object)?;
-    if attributes.row.group == "rbac.authorization.k8s.io" && attributes.operation != "DELETE" {
+    let row = attributes.row;
+    if changed && attributes.operation != "DELETE" {
+        keep_managed_fields(s, owned, object);
+        if attributes.operation == "CREATE" {
+            object.remove(&["metadata", "selfLink"]);
+        }
+        if attributes.subresource.is_empty() || attributes.subresource == "status" {
+            super::body::check_namespace(row, attributes.namespace, object)?;
+        }
+    }
+    if row.group == "rbac.authorization.k8s.io" && attributes.operation != "DELETE" {
         let stored = auth::Stored::new(s.core);
-        let plural = &attributes.row.plural;
-        auth::escalation::check(&s.user, plural, object, attributes.old, &stored)?;
+        auth::escalation::check(&s.user, &row.plural, object, attributes.old, &stored)?;
     }
     Ok(changed)
+}
+
+/// AD5b: managedFields that a webhook made invalid are taken back.
+fn keep_managed_fields(s: &mut Session<'_>, before: Option<Value>, object: &mut Value) {
+    let after = object.at(&["metadata", "managedFields"]);
+    if after == before.as_ref() {
+        return;
+    }
+    let Some(problem) = after.and_then(managed_fields_problem) else {
+        return;
+    };
+    s.warn(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {problem}"
+    ));
+    match before {
+        Some(before) => object.set(&["metadata", "managedFields"], before),
+        None => drop(object.remove(&["metadata", "managedFields"])),
+    }
+}
+
+fn managed_fields_problem(list: &Value) -> Option<String> {
+    for entry in list.as_array()? {
+        let operation = entry.str_at(&["operation"]);
+        if !matches!(operation, "Apply" | "Update") {
+            return Some("operation must be `Apply` or `Update`".to_owned());
+        }
+        let fields = entry.get("fieldsV1").and_then(Value::as_object);
+        let mut keys = fields.into_iter().flat_map(json::Map::keys);
+        let bad = keys.find(|key| *key != "." && key.as_bytes().get(1) != Some(&b':'));
+        if let (Some(bad), Some(fields)) = (bad, entry.get("fieldsV1")) {
+            let shown = json::to_string(fields);
+            let at = format!(
+                "error found in #{} byte of ...|{shown}|..., bigger context ...|{shown}|...",
+                bad.len() + 4
+            );
+            let time = entry
+                .str_at(&["time"])
+                .replace('T', " ")
+                .replace('Z', " +0000 UTC");
+            return Some(format!(
+                "error decoding versioned set from {{{} {operation} {} {time} {} {shown} }}: error decoding set: parsing key as path element: missing colon: {bad}, {at}",
+                entry.str_at(&["manager"]),
+                entry.str_at(&["apiVersion"]),
+                entry.str_at(&["fieldsType"]),
+            ));
+        }
+    }
+    None
 }
 
 /// Validating admission; `object` is `None` for deletions.
@@ -112,6 +171,9 @@ impl Session<'_> {
     ) -> Result<Value, Status> {
         let row = attributes.row;
         let main = attributes.subresource.is_empty() || attributes.subresource == "status";
+        if main && !row.is_custom() {
+            self.check_type(row, &object)?;
+        }
         let Some(schema) = row.schema.filter(|_| main) else {
             let mut object = object;
             if main {
@@ -123,5 +185,61 @@ impl Session<'_> {
         let mut value = decoded.value;
         super::body::default(row, &mut value);
         Ok(value)
+    }
+
+    /// An object that became another kind is read as that, and is not what was asked for.
+    fn check_type(&self, row: &Resource, object: &Value) -> Result<(), Status> {
+        let api_version = object.str_at(&["apiVersion"]);
+        let kind = object.str_at(&["kind"]);
+        if api_version.is_empty() || kind.is_empty() {
+            return Ok(());
+        }
+        let own = row.api_version();
+        if (api_version, kind) == (own.as_str(), row.kind.as_str()) {
+            return Ok(());
+        }
+        let Some(other) = self.core.row_of_kind(api_version, kind) else {
+            return Err(Status::internal(format!(
+                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+                crate::status::go_quote(kind),
+                crate::status::go_quote(api_version)
+            )));
+        };
+        if let Some(schema) = other.schema {
+            schema::decode(schema, object.clone()).map_err(Status::internal)?;
+        }
+        let package = match row.group.split('.').next() {
+            None | Some("") => "core",
+            Some(group) => group,
+        };
+        Err(Status::bare(format!(
+            "converting ({}.{kind}) to ({package}.{}): unknown conversion",
+            other.version, row.kind
+        )))
+    }
+
+    /// Stores an object in the name of the server itself.
+    pub(crate) fn put_as_server(
+        &mut self,
+        row: &Arc<Resource>,
+        key: Key,
+        mut object: Value,
+        subresource: &str,
+    ) {
+        let Some(live) = self.core.store.get(row.id, &key).cloned() else {
+            return;
+        };
+        let registry = &self.core.registry;
+        super::managed::track_actor(
+            registry,
+            self.now,
+            row,
+            subresource,
+            live.value(),
+            &mut object,
+            "apiserver",
+        );
+        let (origin, now) = (self.origin(), self.now);
+        self.core.put(row, key, object, origin, now);
     }
 }

@@ -135,8 +135,8 @@ pub(super) fn delete_one(
         dry_run: options.dry_run,
     };
     let mut nothing = Value::Null;
-    access::mutate(s, &attributes, &mut nothing)?;
     preconditions(row, existing, options)?;
+    access::mutate(s, &attributes, &mut nothing)?;
     access::validate(s, &attributes, None)?;
     let (origin, now) = (s.origin(), s.now);
     Ok(remove(s.core, row, existing, options, origin, now))
