@@ -146,6 +146,9 @@ fn raw(
     for (name, value) in headers {
         builder = builder.header(*name, value);
     }
+    if !headers.iter().any(|(name, _)| *name == "cache-control") {
+        builder = builder.header("cache-control", "no-cache, private");
+    }
     for warning in warnings {
         builder = builder.header("warning", format!("299 - {}", go_quote(warning)));
     }

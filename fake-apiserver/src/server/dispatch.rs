@@ -80,6 +80,9 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
         let registry = &s.core.registry;
         return Ok(crate::discovery::answer(registry, request)?);
     }
+    if info.resource == "watch" && !info.name_in_path {
+        return Err(no_kind(&request.path).into());
+    }
     let Some(row) = find(s) else {
         return Err(no_route(s).into());
     };
@@ -104,6 +107,7 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
     if row.namespaced != info.namespace_in_path && !all_namespaces(s, &row) {
         return Err(no_route(s).into());
     }
+    check_names(s, &row)?;
     check_verb(s, &row)?;
     if request.body.len() > BODY_MAX {
         return Err(Status::too_large(format!("limit is {BODY_MAX}")).into());
@@ -127,14 +131,65 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
     }
 }
 
+/// A9: the old prefix alone says nothing.
+fn no_kind(path: &str) -> Status {
+    let mut status = Status::failure(
+        500,
+        "",
+        format!(
+            "Internal Server Error: {}: failed to create RequestInfo: unable to determine kind and namespace from url, {path}\n",
+            crate::status::go_quote(path)
+        ),
+    );
+    status.text = true;
+    status
+}
+
+/// A15, A16: names that cannot stand in a path, and a parameter that is no more.
+fn check_names(s: &Session<'_>, row: &Resource) -> Result<(), Status> {
+    let info = &s.request.info;
+    if info.watch_prefix && !info.subresource.is_empty() {
+        return Err(Status::path_not_found());
+    }
+    if row.is_custom() || !info.name_in_path {
+        return Ok(());
+    }
+    if !row.verbs.has("get") && row.subresource(&info.subresource).is_none() {
+        return Err(Status::path_not_found());
+    }
+    let name = info.name.as_str();
+    let why = match name {
+        "." | ".." => format!("may not be '{name}'"),
+        _ if name.contains('%') => "may not contain '%'".to_owned(),
+        _ => String::new(),
+    };
+    if !why.is_empty() {
+        let quoted = crate::status::go_quote(name);
+        return Err(Status::bad_request(format!(
+            "Name parameter invalid: {quoted}: {why}"
+        )));
+    }
+    if info.verb == "get" && s.request.query.flag("export") == Some(true) {
+        let why = "the export parameter, deprecated since v1.14, is no longer supported";
+        return Err(Status::bad_request(why));
+    }
+    Ok(())
+}
+
 /// D13: a bad `timeout` is refused for everything but watches.
 fn check_timeout(s: &Session<'_>) -> Result<(), Status> {
     let text = s.request.query.text("timeout");
     if text.is_empty() || s.request.info.verb == "watch" || duration_like(text) {
         return Ok(());
     }
+    let number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let what = if number && text != "." {
+        "missing unit in duration"
+    } else {
+        "invalid duration"
+    };
     Err(Status::bad_request(format!(
-        "invalid timeout specified in the request URL - time: invalid duration {}",
+        "invalid timeout specified in the request URL - time: {what} {}",
         crate::status::go_quote(text)
     )))
 }
@@ -191,7 +246,7 @@ fn all_namespaces(s: &Session<'_>, row: &Resource) -> bool {
         match info.verb.as_str() {
             "list" | "watch" => true,
             // The router of built-ins knows the path and refuses the method; a custom resource has no such path.
-            "create" | "deletecollection" => !custom,
+            "create" | "deletecollection" | "update" | "patch" => !custom,
             _ => false,
         }
     } || (row.namespaced && info.watch_prefix && !info.name_in_path)
