@@ -5,6 +5,8 @@
 
 pub mod addresses;
 pub mod admission_policies;
+pub mod autoscaler_versions;
+pub mod autoscalers;
 pub mod builtin;
 pub mod claims;
 pub mod config;
@@ -18,11 +20,15 @@ pub mod field;
 pub mod jobs;
 pub mod metadata;
 pub mod names;
+pub mod networking;
 pub mod nodes;
 pub mod pods;
 pub mod quantity;
 pub mod quotas;
+pub mod rbac;
+pub mod scheduling;
 pub mod services;
+pub mod storage;
 pub mod webhook_configurations;
 pub mod workloads;
 
