@@ -17,7 +17,7 @@ pub(super) fn object(
     row: &Resource,
     validation: FieldValidation,
 ) -> Result<Value, Status> {
-    let kind = body_type(s.request.header("content-type"))?;
+    let kind = check_media_type(s, row)?;
     let parsed = parse(&s.request.body, kind, row)?;
     let duplicates = match kind {
         // The strict YAML decoder tells all duplicates as one error, the warnings come one by one.
@@ -47,6 +47,26 @@ pub(super) fn object(
         Status::bad_request(format!("{head}strict decoding error: {problems}"))
     })?;
     Ok(value)
+}
+
+/// The media type of a body; 415, or what becomes of a protobuf body that is none.
+pub(super) fn check_media_type(s: &Session<'_>, row: &Resource) -> Result<BodyType, Status> {
+    body_type(s.request.header("content-type"))
+        .map_err(|status| not_protobuf(s, row).unwrap_or(status))
+}
+
+/// B11: what a protobuf body that is none gets, from kinds that speak protobuf.
+fn not_protobuf(s: &Session<'_>, row: &Resource) -> Option<Status> {
+    let content_type = s.request.header("content-type");
+    let body = &s.request.body;
+    let claimed = content_type.starts_with("application/vnd.kubernetes.protobuf");
+    (claimed && !row.is_custom() && !body.starts_with(b"k8s\0")).then(|| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({})",
+            row.kind,
+            excerpt(body)
+        ))
+    })
 }
 
 /// D11: unknown and duplicate fields become an error, warnings or nothing.
@@ -81,6 +101,15 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
         return parse_yaml(bytes, row);
     }
     json::parse_with(bytes, policy).map_err(|error| {
+        if error.message.starts_with("json: cannot unmarshal number") {
+            return Status::bad_request(format!(
+                "{} in version {} cannot be handled as a {}: {}",
+                row.kind,
+                go_quote(&row.version),
+                row.kind,
+                error.message
+            ));
+        }
         Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {} ({})",
             row.kind,
@@ -131,7 +160,9 @@ pub(super) fn go_package(row: &Resource) -> String {
 pub(super) fn decode(row: &Resource, value: Value) -> Result<(Value, Vec<String>), Status> {
     let (mut value, unknown) = match row.schema {
         Some(schema) => {
-            let decoded = schema::decode(schema, value).map_err(|why| {
+            // F10: an empty list of managed fields means something, though decoding drops it.
+            let reset = value.at(&["metadata", "managedFields"]) == Some(&Value::Array(Vec::new()));
+            let mut decoded = schema::decode(schema, value).map_err(|why| {
                 Status::bad_request(format!(
                     "{} in version {} cannot be handled as a {}: {why}",
                     row.kind,
@@ -139,6 +170,10 @@ pub(super) fn decode(row: &Resource, value: Value) -> Result<(Value, Vec<String>
                     row.kind
                 ))
             })?;
+            if reset {
+                let none = Value::Array(Vec::new());
+                decoded.value.set(&["metadata", "managedFields"], none);
+            }
             (decoded.value, decoded.unknown)
         }
         None => match &row.custom {

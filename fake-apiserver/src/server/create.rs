@@ -20,7 +20,7 @@ const NAME_TRIES: usize = 8;
 
 /// Creates an object from the body.
 pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
-    crate::request::media::body_type(s.request.header("content-type"))?;
+    body::check_media_type(s, &row)?;
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
     let mut object = body::object(s, &row, options.field_validation)?;
     let namespace = s.request.info.namespace.clone();
@@ -241,8 +241,13 @@ fn validate(
     causes.extend(s.with_strategy(row, "", dry_run, |cx| {
         row.strategy.validate_create(cx, object)
     }));
-    // A missing name is told alone (C4).
-    if name.is_empty() {
+    if row.is_custom() {
+        warn_finalizers(s, object);
+    }
+    // A missing name is told alone (C4), unless the kind is a wrong one.
+    if causes.iter().any(|cause| cause.field == "kind") {
+        causes.retain(|cause| cause.field == "kind");
+    } else if name.is_empty() {
         causes = vec![Cause::required(
             "metadata.name",
             "name or generateName is required",
@@ -252,11 +257,24 @@ fn validate(
         Ok(())
     } else {
         Err(Status::invalid(
-            &row.group,
+            &row.storage_version.0,
             kind_told(row, object),
             name,
             causes,
         ))
+    }
+}
+
+/// C11: finalizers of custom resources should be qualified names.
+pub(super) fn warn_finalizers(s: &mut Session<'_>, object: &Value) {
+    for finalizer in object.array_at(&["metadata", "finalizers"]) {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion") {
+            s.warn(format!(
+                "metadata.finalizers: {}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers",
+                crate::status::go_quote(name)
+            ));
+        }
     }
 }
 

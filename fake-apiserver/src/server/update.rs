@@ -335,18 +335,24 @@ fn validate(
     let mut errors = Errors::default();
     let root = At::root(object);
     // B3: metadata is checked by the store and again by the kind's own validation.
+    let metadata = root.field("metadata");
     for _ in 0..2 {
-        metadata::validate_update(
-            &mut errors,
-            &root.field("metadata"),
-            &old["metadata"],
-            !row.is_custom(),
-        );
+        metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);
     }
     let mut causes = errors.causes;
     causes.extend(s.with_strategy(row, subresource, dry_run, |cx| {
         row.strategy.validate_update(cx, object, old)
     }));
+    let finalizers = causes
+        .iter()
+        .any(|cause| cause.field.starts_with("metadata.finalizers"));
+    if row.is_custom() {
+        create::warn_finalizers(s, object);
+    } else if !finalizers {
+        let mut errors = Errors::default();
+        metadata::standard_finalizers(&mut errors, &metadata.field("finalizers"));
+        causes.extend(errors.causes);
+    }
     if causes.is_empty() {
         Ok(())
     } else {
@@ -354,7 +360,8 @@ fn validate(
         let group = if row.is_custom() {
             split_api_version(object.str_at(&["apiVersion"])).0
         } else {
-            &row.group
+            // The internal type's group: both Event kinds are one (O2).
+            &row.storage_version.0
         };
         Err(Status::invalid(group, kind, name, causes))
     }
