@@ -182,7 +182,9 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
             }),
             rules: Arc::new(cel::rules::compile(open_api, true)),
             deprecation_warning: deprecation(&group, &kind, version, spec.array_at(&["versions"])),
-            reshapes: !same || definition.i64_at(&["metadata", "generation"]).unwrap_or(1) > 1,
+            reshapes: status_defaults(version)
+                || !same
+                || definition.i64_at(&["metadata", "generation"]).unwrap_or(1) > 1,
         })),
         type_head: super::builtin::type_head(&group, &version_name, &kind),
         version: version_name,
@@ -197,6 +199,12 @@ fn accepted_names(definition: &Value) -> &Value {
         Some(names) if !names["kind"].as_str().unwrap_or_default().is_empty() => names,
         _ => &definition["spec"]["names"],
     }
+}
+
+// A created object has no status, but one is filled in whenever it is read.
+fn status_defaults(version: &Value) -> bool {
+    let status = version.at(&["schema", "openAPIV3Schema", "properties", "status"]);
+    status.is_some_and(|status| status.get("default").is_some())
 }
 
 /// L12: the warning of a deprecated version. The newest version that is served and not deprecated is recommended, if it is

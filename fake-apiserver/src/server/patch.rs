@@ -273,7 +273,7 @@ fn converted(row: &Resource, applied: &Value, merged: Value) -> Result<Value, St
     if row.is_custom() {
         // Merged custom resources are not decoded again: nulls that giving up fields left behind stay (F5a).
         let mut object = merged;
-        schema::numbers(&mut object);
+        schema::whole_numbers(&mut object);
         schema::fill_defaults(schema, &mut object);
         row.strategy.canonicalize(row, &mut object);
         return Ok(object);

@@ -339,6 +339,17 @@ fn validate(
     for _ in 0..2 {
         metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);
     }
+    if row.is_custom() {
+        // L6: and once more, as if it were new.
+        let names = row.strategy.names();
+        metadata::validate(
+            &mut errors,
+            &root.field("metadata"),
+            row.namespaced,
+            names,
+            false,
+        );
+    }
     let mut causes = errors.causes;
     causes.extend(s.with_strategy(row, subresource, dry_run, |cx| {
         row.strategy.validate_update(cx, object, old)

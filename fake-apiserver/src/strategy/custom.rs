@@ -47,6 +47,7 @@ impl Strategy for Custom {
     }
 
     fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
+        warn_finalizers(cx, object, &[]);
         match &cx.resource.custom {
             Some(custom) => validate(cx, custom, object, None),
             None => Vec::new(),
@@ -54,10 +55,21 @@ impl Strategy for Custom {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
+        warn_finalizers(cx, new, old.array_at(&["metadata", "finalizers"]));
         match &cx.resource.custom {
             Some(custom) => validate(cx, custom, new, Some(old)),
             None => Vec::new(),
         }
+    }
+
+    fn allocate(
+        &self,
+        _cx: &mut Cx<'_>,
+        new: &mut Value,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
+        schema::whole_numbers(new);
+        Ok(())
     }
 
     fn changes_generation(&self, new: &Value, old: &Value) -> bool {
@@ -101,6 +113,20 @@ pub fn reshape(custom: &CustomVersion, object: &mut Value) {
     schema::prune(&custom.storage_schema, object);
     schema::default(&custom.storage_schema, object);
     schema::prune(&custom.schema, object);
+}
+
+// C11: a finalizer without a domain is advised against when it is added.
+fn warn_finalizers(cx: &mut Cx<'_>, object: &Value, old: &[Value]) {
+    for finalizer in object.array_at(&["metadata", "finalizers"]) {
+        let text = finalizer.as_str().unwrap_or_default();
+        let standard = matches!(text, "kubernetes" | "orphan" | "foregroundDeletion");
+        if !text.contains('/') && !standard && !old.contains(finalizer) {
+            let text = crate::status::go_quote(text);
+            cx.warnings.push(format!(
+                "metadata.finalizers: {text}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+            ));
+        }
+    }
 }
 
 // The path of a selectable field by the name it is asked for (`spec.color`).
