@@ -64,7 +64,11 @@ impl<'s> Shape<'s> {
     pub(crate) fn of(schema: &'s Schema) -> Shape<'s> {
         match (schema.kind(), schema.special()) {
             // Quantities and their like are scalars; free-form values are what they are.
-            (_, Special::Raw | Special::Json | Special::Fields) => Shape::Deduced,
+            (_, Special::Raw) => Shape::Typed {
+                schema,
+                atomic: true,
+            },
+            (_, Special::Json | Special::Fields) => Shape::Deduced,
             (_, special) if special != Special::None => Shape::Typed {
                 schema,
                 atomic: false,

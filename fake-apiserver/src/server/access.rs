@@ -87,7 +87,11 @@ pub(super) fn mutate(
     object: &mut Value,
 ) -> Result<bool, Halt> {
     let owned = object.at(&["metadata", "managedFields"]).cloned();
+    let tracked = object.at(&["metadata", "managedFields"]).cloned();
     let changed = admission::mutate(s, attributes, object)?;
+    if changed {
+        super::managed::check_admitted(s, tracked, object);
+    }
     let row = attributes.row;
     if changed && attributes.operation != "DELETE" {
         keep_managed_fields(s, owned, object);

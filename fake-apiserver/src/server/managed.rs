@@ -54,6 +54,21 @@ pub(super) fn apply(
     })
 }
 
+/// AD6: managedFields that admission spoilt are those from before, with a warning.
+pub(super) fn check_admitted(s: &mut Session<'_>, before: Option<Value>, object: &mut Value) {
+    let path = ["metadata", "managedFields"];
+    let Some(why) = object.at(&path).and_then(apply::invalid_entries) else {
+        return;
+    };
+    match before {
+        Some(before) => object.set(&path, before),
+        None => drop(object.remove(&path)),
+    }
+    s.warn(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {why}"
+    ));
+}
+
 /// [`track`] for a Scale, whose managedFields stand in the live one.
 pub(super) fn track_scale(
     s: &Session<'_>,
