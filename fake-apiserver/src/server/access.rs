@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{Authorization, Halt, Session};
+use super::{Authorization, Halt, Session, scale};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::User;
 use crate::status::Status;
 use crate::store::Key;
-use crate::{admission, auth, json, schema};
+use crate::{admission, auth, schema};
 
 /// What is about to be done, as admission sees it.
 #[derive(Clone, Debug)]
@@ -86,7 +86,21 @@ pub(super) fn mutate(
     attributes: &Attributes<'_>,
     object: &mut Value,
 ) -> Result<bool, Halt> {
-    let owned = object.at(&["metadata", "managedFields"]).cloned();
+    if attributes.subresource == "scale" {
+        let mut view = scale::admitted(s, attributes.row, object, true);
+        let old = attributes
+            .old
+            .map(|old| scale::admitted(s, attributes.row, old, true));
+        let attributes = Attributes {
+            old: old.as_ref(),
+            ..attributes.clone()
+        };
+        let changed = admission::mutate(s, &attributes, &mut view)?;
+        if changed {
+            scale::put_back(attributes.row, object, &view);
+        }
+        return Ok(changed);
+    }
     let tracked = object.at(&["metadata", "managedFields"]).cloned();
     let changed = admission::mutate(s, attributes, object)?;
     if changed {
@@ -94,7 +108,6 @@ pub(super) fn mutate(
     }
     let row = attributes.row;
     if changed && attributes.operation != "DELETE" {
-        keep_managed_fields(s, owned, object);
         if attributes.operation == "CREATE" {
             object.remove(&["metadata", "selfLink"]);
         }
@@ -109,60 +122,21 @@ pub(super) fn mutate(
     Ok(changed)
 }
 
-/// AD5b: managedFields that a webhook made invalid are taken back.
-fn keep_managed_fields(s: &mut Session<'_>, before: Option<Value>, object: &mut Value) {
-    let after = object.at(&["metadata", "managedFields"]);
-    if after == before.as_ref() {
-        return;
-    }
-    let Some(problem) = after.and_then(managed_fields_problem) else {
-        return;
-    };
-    s.warn(format!(
-        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {problem}"
-    ));
-    match before {
-        Some(before) => object.set(&["metadata", "managedFields"], before),
-        None => drop(object.remove(&["metadata", "managedFields"])),
-    }
-}
-
-fn managed_fields_problem(list: &Value) -> Option<String> {
-    for entry in list.as_array()? {
-        let operation = entry.str_at(&["operation"]);
-        if !matches!(operation, "Apply" | "Update") {
-            return Some("operation must be `Apply` or `Update`".to_owned());
-        }
-        let fields = entry.get("fieldsV1").and_then(Value::as_object);
-        let mut keys = fields.into_iter().flat_map(json::Map::keys);
-        let bad = keys.find(|key| *key != "." && key.as_bytes().get(1) != Some(&b':'));
-        if let (Some(bad), Some(fields)) = (bad, entry.get("fieldsV1")) {
-            let shown = json::to_string(fields);
-            let at = format!(
-                "error found in #{} byte of ...|{shown}|..., bigger context ...|{shown}|...",
-                bad.len() + 4
-            );
-            let time = entry
-                .str_at(&["time"])
-                .replace('T', " ")
-                .replace('Z', " +0000 UTC");
-            return Some(format!(
-                "error decoding versioned set from {{{} {operation} {} {time} {} {shown} }}: error decoding set: parsing key as path element: missing colon: {bad}, {at}",
-                entry.str_at(&["manager"]),
-                entry.str_at(&["apiVersion"]),
-                entry.str_at(&["fieldsType"]),
-            ));
-        }
-    }
-    None
-}
-
 /// Validating admission; `object` is `None` for deletions.
 pub(super) fn validate(
     s: &mut Session<'_>,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<(), Halt> {
+    if attributes.subresource == "scale" {
+        let view = |parent: &Value| scale::admitted(s, attributes.row, parent, false);
+        let (object, old) = (object.map(view), attributes.old.map(view));
+        let attributes = Attributes {
+            old: old.as_ref(),
+            ..attributes.clone()
+        };
+        return admission::validate(s, &attributes, object.as_ref());
+    }
     admission::validate(s, attributes, object)
 }
 

@@ -1,7 +1,7 @@
 //! `/scale`: a Scale made of its parent, and back (S5, F9).
 //!
 //! Owns where replicas and selectors of a kind are, and the way of a change through the parent. The change itself is that of
-//! an update of the parent. Simplification: admission sees the parent, not the Scale.
+//! an update of the parent; admission sees the Scale (AD12).
 
 use std::sync::Arc;
 
@@ -93,6 +93,26 @@ fn scale_of(row: &Resource, paths: &Paths, parent: &Value) -> Value {
     scale.insert("spec", Value::Object(spec));
     scale.insert("status", Value::Object(status));
     Value::Object(scale)
+}
+
+/// The Scale of a parent on its way through admission; `owned` with the managedFields that a mutating webhook sees.
+pub(super) fn admitted(s: &Session<'_>, row: &Resource, parent: &Value, owned: bool) -> Value {
+    let mut scale = scale_of(row, &Paths::of(row), parent);
+    let stored = parent.at(&["metadata", "managedFields"]);
+    if owned && !row.is_custom() {
+        let entries = apply::to_scale(stored, &|version| replicas_path(s, row, version));
+        if !entries.is_empty() {
+            scale.set(&["metadata", "managedFields"], Value::Array(entries));
+        }
+    }
+    scale
+}
+
+/// What admission made of a Scale, back in its parent.
+pub(super) fn put_back(row: &Resource, parent: &mut Value, scale: &Value) {
+    let paths = Paths::of(row);
+    let path: Vec<&str> = paths.replicas.iter().map(String::as_str).collect();
+    parent.set(&path, scale.i64_at(&["spec", "replicas"]).unwrap_or(0));
 }
 
 /// A label selector, or the plain map of a ReplicationController, as a string.
