@@ -97,6 +97,27 @@ pub(super) fn apply_scale(
     )
 }
 
+/// [`track`] for the creation of an object of another kind than the row's.
+pub(super) fn track_created(
+    s: &Session<'_>,
+    schema: &Schema,
+    api_version: &str,
+    subresource: &str,
+    object: &mut Value,
+    manager: &str,
+) {
+    let tracking = Tracking {
+        schema,
+        api_version,
+        subresource,
+        manager,
+        now: s.now,
+        ignored: Ignored::Nothing,
+        other_version: &|_| None,
+    };
+    apply::track(&tracking, None, object);
+}
+
 fn scale_tracking<'a>(s: &Session<'_>, schema: &'a Schema, manager: &'a str) -> Tracking<'a> {
     Tracking {
         schema,
