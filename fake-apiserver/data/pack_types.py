@@ -90,11 +90,7 @@ TokenRequestSpec.audiences TypedLocalObjectReference.apiGroup TypedObjectReferen
 """.split()
 
 # Optional although their zero is their default.
-OMITTED = [
-    "ReplicationControllerSpec.minReadySeconds",
-    "ScaleSpec.replicas",
-    "ValidatingAdmissionPolicyBindingSpec.validationActions",
-]
+OMITTED = ["ReplicationControllerSpec.minReadySeconds", "ScaleSpec.replicas"]
 
 SPECIAL = {
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "json",

@@ -28,6 +28,3 @@ pub mod discovery;
 pub mod server;
 
 pub mod conform;
-
-#[cfg(feature = "serve")]
-pub mod serve;

@@ -31,10 +31,23 @@ pub enum Choice {
     Unsilence(WatchId),
     /// A lagging watch cache follows again; the number is that of the lag.
     Unlag(u32),
+    /// The API server has something due: a watch at its end, a request that has waited long enough.
+    ServerDeadline,
     /// The replica's earliest timer is due.
     Wake(ReplicaId),
-    /// Time passes until the next moment at which something is due.
-    PassTime,
+}
+
+impl Choice {
+    /// Whether it is a message or a chore, whose order is free, and not something that happens at its time.
+    pub fn is_free(&self) -> bool {
+        matches!(
+            self,
+            Choice::CommitRequest(_)
+                | Choice::DeliverReply(_)
+                | Choice::DeliverWatch(_)
+                | Choice::Chore(_)
+        )
+    }
 }
 
 /// What an entry of the tape decided.

@@ -9,11 +9,16 @@
 //! - [`setup`]: what goes into a run; [`operator`]: the operators it runs and the doors they have
 //! - [`choice`]: everything that can happen, and the tape that records what was taken
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
-//! - [`verdict`]: what the properties said about it
+//! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
+//! - [`gate`]: where operators' requests stop; [`schedule`]: who picks what happens next
+//! - [`world`]: everything together, moved one choice at a time
+//! - [`run`]: one run, alone on a thread or in a process of its own
 
 pub mod choice;
 pub mod entropy;
 pub mod event;
+pub mod gate;
+mod knowledge;
 pub mod operator;
 mod panics;
 pub mod property;
@@ -25,11 +30,14 @@ mod replica;
     reason = "operators may use all of it; that is the test"
 )]
 mod replica_tests;
+pub mod run;
+pub mod schedule;
 pub mod setup;
 mod spans;
 pub mod time;
 pub mod trace;
 pub mod verdict;
+pub mod world;
 
 pub use setup::Setup;
 pub use time::SimTime;

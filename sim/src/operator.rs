@@ -56,6 +56,8 @@ pub struct OperatorContext {
     /// A client of kube 5 whose requests go through the gate.
     #[cfg(feature = "kube-5")]
     pub client: kube::Client,
+    /// The way to the API server that any HTTP client stack can be put upon.
+    pub transport: crate::gate::Transport,
     /// The operator's name in the scenario.
     pub name: String,
     /// The namespace the replica's pod is in.

@@ -343,6 +343,9 @@ pub struct Settle {
     pub bound: Duration,
     /// Fields whose change does not count, as JSON pointers: `/status/lastSeen`.
     pub noise: Vec<String>,
+    /// Once settled, make every replica reconcile everything again: its watches expire, then it is restarted. The
+    /// property `idempotent` judges what that writes and needs it.
+    pub force: bool,
 }
 
 impl Default for Settle {
@@ -352,6 +355,7 @@ impl Default for Settle {
             window_max: Duration::from_secs(600),
             bound: Duration::from_secs(900),
             noise: Vec::new(),
+            force: false,
         }
     }
 }

@@ -9,7 +9,6 @@ pub(crate) mod expressions;
 mod json_patch;
 mod matching;
 mod merge;
-pub(crate) mod plugins;
 mod policies;
 mod policy_params;
 mod policy_source;
@@ -36,9 +35,6 @@ pub(crate) fn mutate(
 ) -> Result<bool, Halt> {
     let (mut policies, mut hooks) = (Reinvocation::default(), Reinvocation::default());
     let mut changed = false;
-    if attributes.operation != "DELETE" {
-        plugins::mutate(s, attributes, object)?;
-    }
     for again in [false, true] {
         changed |= policies::mutate(s, attributes, object, &mut policies, again)?;
         changed |= webhooks::mutate(s, attributes, object, &mut hooks, again)?;
@@ -55,10 +51,8 @@ pub(crate) fn validate(
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<(), Halt> {
-    plugins::validate(s, attributes, object)?;
     policies::validate(s, attributes, object)?;
-    webhooks::validate(s, attributes, object)?;
-    plugins::charge(s, attributes, object)
+    webhooks::validate(s, attributes, object)
 }
 
 /// Takes a patched object, back in the request's version: it must still decode (AD5).
@@ -110,15 +104,14 @@ fn time_left(s: &Session<'_>) -> Duration {
     Duration::from_micros(left as u64)
 }
 
-/// The answer of a request whose own deadline passed while a webhook was asked (AD4b): JSON
-/// that calls itself text.
+/// The answer of a request whose own deadline passed while a webhook was asked (AD4b).
 fn request_timeout() -> Status {
-    let message = "Timeout: request did not complete within the allotted timeout";
-    let body = format!(
-        "{{\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"{message}\",\"reason\":\"Timeout\",\"details\":{{}},\"code\":504}}"
+    let mut status = Status::failure(
+        504,
+        "Timeout",
+        "Timeout: request did not complete within the allotted timeout",
     );
-    let mut status = Status::failure(504, "Timeout", body);
-    status.text = true;
+    status.details_mut();
     status
 }
 

@@ -236,7 +236,10 @@ fn call_mutating(
     let shown = (!deleting).then_some(&*object);
     let prepared = prepare(s, attributes, invocation, shown);
     let verdict = match prepared.refused.clone() {
-        Some(error) => Err(unreachable_hook(&prepared, &error)),
+        Some(error) => Err(CallError::Failed(format!(
+            "failed to call webhook: Post {}: {error}",
+            go_quote(&prepared.url)
+        ))),
         None => {
             let reply = s.call(prepared.call.clone())?;
             read(&prepared, &reply, true)
@@ -275,7 +278,7 @@ fn call_mutating(
     Ok(changed)
 }
 
-/// Calls all validating webhooks; the error that came first in time is the answer (AD9).
+/// Calls all validating webhooks; the first error in order is the answer.
 pub(super) fn validate(
     s: &mut Session<'_>,
     attributes: &Attributes<'_>,
@@ -296,22 +299,17 @@ pub(super) fn validate(
         .filter(|(_, prepared)| prepared.refused.is_none())
         .map(|(_, prepared)| prepared.call.clone())
         .collect();
-    let count = calls.len();
-    let replies = s.call_all(calls)?;
-    let order = s.answered(count);
-    let mut asked = 0;
-    let mut errors: Vec<(usize, Status)> = Vec::new();
+    let mut replies = s.call_all(calls)?.into_iter();
+    let mut first = None;
     for (invocation, prepared) in &invocations {
-        let (when, verdict) = match &prepared.refused {
-            Some(error) => (0, Err(unreachable_hook(prepared, error))),
+        let verdict = match &prepared.refused {
+            Some(error) => Err(CallError::Failed(format!(
+                "failed to call webhook: Post {}: {error}",
+                go_quote(&prepared.url)
+            ))),
             None => {
-                let reply = &replies[asked];
-                let when = order.iter().position(|index| *index == asked);
-                asked += 1;
-                (
-                    when.map_or(count, |when| when + 1),
-                    read(prepared, reply, false),
-                )
+                let reply = replies.next().unwrap_or(WebhookReply::TimedOut);
+                read(prepared, &reply, false)
             }
         };
         let hook = &invocation.hook;
@@ -324,20 +322,14 @@ pub(super) fn validate(
             Err(CallError::Failed(_)) if hook.ignores_failures() => None,
             Err(CallError::Failed(error)) => Some(hook.failed(&error)),
         };
-        errors.extend(error.map(|error| (when, error)));
+        if let Some(error) = error {
+            first.get_or_insert(error);
+        }
     }
-    match errors.into_iter().min_by_key(|(when, _)| *when) {
-        Some((_, status)) => Err(status.into()),
+    match first {
+        Some(status) => Err(status.into()),
         None => Ok(()),
     }
-}
-
-/// The error of a call that was not made.
-fn unreachable_hook(prepared: &Prepared, error: &str) -> CallError {
-    CallError::Failed(format!(
-        "failed to call webhook: Post {}: {error}",
-        go_quote(&prepared.url)
-    ))
 }
 
 /// How long a request may take in all (FC2).

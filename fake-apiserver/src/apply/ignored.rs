@@ -12,6 +12,8 @@ pub enum Ignored {
     Nothing,
     /// These, and all below them.
     Below(&'static [&'static [&'static str]]),
+    /// All but this one and what is below it.
+    AllBut(&'static str),
 }
 
 const STATUS: Ignored = Ignored::Below(&[&["f:status"]]);
@@ -22,7 +24,7 @@ impl Ignored {
     /// What the endpoint of a custom resource ignores.
     pub fn custom(subresource: &str, has_status: bool) -> Ignored {
         match subresource {
-            "status" => SPEC_METADATA,
+            "status" => Ignored::AllBut("f:status"),
             "" if has_status => STATUS,
             _ => Ignored::Nothing,
         }
@@ -72,6 +74,7 @@ impl Ignored {
                     set.cut(path);
                 }
             }
+            Ignored::AllBut(key) => set.keep_only(key),
         }
     }
 

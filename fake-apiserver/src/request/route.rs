@@ -46,15 +46,13 @@ impl RequestInfo {
             verb: method.as_str().to_ascii_lowercase(),
             ..RequestInfo::default()
         };
-        // A15: escapes are undone before the path is cut, so that `%2F` separates; slashes at the end mean nothing.
-        let path = decode(path, false);
-        let trimmed = path.strip_prefix('/').unwrap_or(&path);
-        let trimmed = trimmed.trim_end_matches('/');
+        let trimmed = path.strip_prefix('/').unwrap_or(path);
+        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
         info.broken = trimmed.split('/').any(str::is_empty);
         let parts: Vec<String> = trimmed
             .split('/')
             .filter(|part| !part.is_empty())
-            .map(str::to_owned)
+            .map(|part| decode(part, false))
             .collect();
         let mut rest = match parts.first().map(String::as_str) {
             Some("api") if parts.len() >= 2 => {

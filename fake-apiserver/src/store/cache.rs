@@ -118,8 +118,7 @@ impl Caches {
         Some(entry)
     }
 
-    /// The revision of the last write a cache has applied: what it tells readers that take anything.
-    pub fn applied(&self, server: ServerId, resource: ResourceId) -> u64 {
+    fn applied(&self, server: ServerId, resource: ResourceId) -> u64 {
         let cache = self.caches.get(&(server, resource));
         cache.map_or(self.began, |cache| cache.applied)
     }

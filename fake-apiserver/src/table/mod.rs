@@ -191,13 +191,7 @@ pub fn partial_list<'a>(
     map.insert("kind", "PartialObjectMetadataList");
     map.insert("apiVersion", format!("meta.k8s.io/{version}").as_str());
     map.insert("metadata", metadata);
-    let none = items.is_empty();
-    let items = if none {
-        Value::Null
-    } else {
-        Value::Array(items)
-    };
-    map.insert("items", items);
+    map.insert("items", Value::Array(items));
     Value::Object(map)
 }
 

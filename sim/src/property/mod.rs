@@ -1,9 +1,58 @@
-//! What must hold: the trait, and the built-in properties by name.
+//! What must hold: the trait, what a property can see, and the built-in properties by name.
+//!
+//! Owns [`Property`], [`View`] and [`Report`]; each built-in property has a file of its own that says what it does not see,
+//! and a planted mutant in `tests` that must make it fire.
 //!
 //! Invariant: properties only read. Removing them all leaves the fingerprint of a run unchanged.
 
+mod closures;
+mod converges;
+pub(crate) mod diff;
+mod finalizer_covers_cleanup;
+mod idempotent;
+mod no_duplicate_create;
+mod no_lost_update;
+mod no_orphans;
+mod no_panic;
+mod safe_delete;
+mod sent;
+mod status_not_ahead_of_spec;
+#[cfg(test)]
+mod tests;
+mod view;
+
 use std::fmt;
 use std::sync::Arc;
+
+use fake_apiserver::store::Entry;
+
+pub use closures::{always, eventually, sometimes};
+pub(crate) use view::key_of;
+pub use view::{LeaseSeen, ReplicaInfo, View};
+
+use crate::event::{ObjectKey, ReplicaId, StepId};
+use crate::time::SimTime;
+use crate::trace::Record;
+use crate::verdict::Finding;
+
+/// Watches one run.
+pub trait Property {
+    /// Something happened; `entries` are the writes it made to the store.
+    fn observe(
+        &mut self,
+        record: &Record,
+        entries: &[Arc<Entry>],
+        view: &View<'_>,
+        report: &mut Report,
+    ) {
+        let _ = (record, entries, view, report);
+    }
+
+    /// The run is over.
+    fn finish(&mut self, view: &View<'_>, report: &mut Report) {
+        let _ = (view, report);
+    }
+}
 
 /// A property by name, made anew for each run.
 #[derive(Clone)]
@@ -11,6 +60,8 @@ pub struct PropertySpec {
     /// `no-lost-update`, or the name given to a closure.
     pub name: String,
     pub(crate) make: Arc<dyn Fn() -> Box<dyn Property> + Send + Sync>,
+    /// Whether it must come true in some run of an exploration.
+    pub(crate) sometimes: bool,
 }
 
 impl PropertySpec {
@@ -22,6 +73,7 @@ impl PropertySpec {
         PropertySpec {
             name: name.into(),
             make: Arc::new(make),
+            sometimes: false,
         }
     }
 }
@@ -32,5 +84,114 @@ impl fmt::Debug for PropertySpec {
     }
 }
 
-/// Watches one run.
-pub trait Property {}
+type Make = fn() -> Box<dyn Property>;
+
+const BUILTIN: [(&str, Make); 9] = [
+    ("converges", || Box::new(converges::Converges::default())),
+    ("finalizer-covers-cleanup", || {
+        Box::new(finalizer_covers_cleanup::FinalizerCoversCleanup::default())
+    }),
+    ("idempotent", || Box::new(idempotent::Idempotent::default())),
+    ("no-duplicate-create", || {
+        Box::new(no_duplicate_create::NoDuplicateCreate::default())
+    }),
+    ("no-lost-update", || {
+        Box::new(no_lost_update::NoLostUpdate::default())
+    }),
+    ("no-orphans", || Box::new(no_orphans::NoOrphans)),
+    ("no-panic", || Box::new(no_panic::NoPanic)),
+    ("safe-delete", || {
+        Box::new(safe_delete::SafeDelete::default())
+    }),
+    ("status-not-ahead-of-spec", || {
+        Box::new(status_not_ahead_of_spec::StatusNotAheadOfSpec::default())
+    }),
+];
+
+/// The names of the built-in properties, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().map(|(name, _)| *name)
+}
+
+/// The built-in property of that name.
+pub fn builtin(name: &str) -> Option<PropertySpec> {
+    let (name, make) = BUILTIN.iter().find(|(known, _)| *known == name)?;
+    Some(PropertySpec::new(*name, make))
+}
+
+/// Where properties put what they find.
+#[derive(Default)]
+pub struct Report {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) inconclusive: Vec<(String, String)>,
+    pub(crate) reached: Vec<String>,
+    /// The backtrace of the panic that is being told.
+    pub(crate) backtrace: Option<String>,
+    /// Why the run never settled, if it did not.
+    pub(crate) unsettled: Option<String>,
+    name: String,
+    at: SimTime,
+    step: StepId,
+}
+
+/// What a finding is about, besides its message.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The object.
+    pub object: Option<ObjectKey>,
+    /// The replica.
+    pub replica: Option<ReplicaId>,
+    /// The records that tell the story, besides the present one.
+    pub because: Vec<StepId>,
+    /// More text.
+    pub detail: Option<String>,
+}
+
+impl Default for StepId {
+    fn default() -> Self {
+        StepId(0)
+    }
+}
+
+impl Report {
+    pub(crate) fn judging(&mut self, name: &str, record: &Record) {
+        if self.name != name {
+            name.clone_into(&mut self.name);
+        }
+        self.at = record.at;
+        self.step = record.step;
+    }
+
+    /// Notes a breach of the property that is being asked, once per object and replica.
+    pub fn find(&mut self, message: impl Into<String>, about: About) {
+        let known = |finding: &Finding| {
+            finding.property == self.name
+                && finding.object == about.object
+                && finding.replica == about.replica
+        };
+        if self.findings.iter().any(known) {
+            return;
+        }
+        let mut because = about.because;
+        because.push(self.step);
+        because.sort_unstable();
+        because.dedup();
+        self.findings.push(Finding {
+            property: self.name.clone(),
+            message: message.into(),
+            at: self.at,
+            step: self.step,
+            object: about.object,
+            replica: about.replica,
+            because,
+            detail: about.detail,
+        });
+    }
+
+    /// Notes that the property that is being asked came true.
+    pub(crate) fn reach(&mut self) {
+        if !self.reached.contains(&self.name) {
+            self.reached.push(self.name.clone());
+        }
+    }
+}

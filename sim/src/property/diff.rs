@@ -1,0 +1,58 @@
+//! Which fields two versions of an object differ in.
+//!
+//! Lists are compared whole: which entry of one list is which of another is the schema's affair.
+
+use fake_apiserver::json::Value;
+
+/// The fields that differ, as JSON pointers in order; without what the server writes on every change.
+pub(crate) fn changed_fields(old: &Value, new: &Value) -> Vec<String> {
+    let mut fields = Vec::new();
+    collect(old, new, &mut String::new(), &mut fields);
+    fields
+}
+
+fn collect(old: &Value, new: &Value, path: &mut String, fields: &mut Vec<String>) {
+    if old == new
+        || matches!(
+            path.as_str(),
+            "/metadata/resourceVersion" | "/metadata/managedFields"
+        )
+    {
+        return;
+    }
+    let (Some(before), Some(after)) = (old.as_object(), new.as_object()) else {
+        fields.push(path.clone());
+        return;
+    };
+    let mut keys: Vec<&str> = before.keys().chain(after.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let length = path.len();
+        path.push('/');
+        path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        match (before.get(key), after.get(key)) {
+            (Some(old), Some(new)) => collect(old, new, path, fields),
+            _ if path == "/metadata/managedFields" => {}
+            _ => fields.push(path.clone()),
+        }
+        path.truncate(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fake_apiserver::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_named_by_pointer() {
+        let old = json!({"metadata": {"resourceVersion": "1", "labels": {"a/b": "1"}}, "spec": {"n": 1, "l": [1]}});
+        let new = json!({"metadata": {"resourceVersion": "2", "labels": {"a/b": "2"}}, "spec": {"l": [2]}, "x": 1});
+        assert_eq!(
+            changed_fields(&old, &new),
+            ["/metadata/labels/a~1b", "/spec/l", "/spec/n", "/x"]
+        );
+    }
+}

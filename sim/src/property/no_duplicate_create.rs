@@ -1,0 +1,97 @@
+//! `no-duplicate-create`: an operator creates no second object beside one of its own that it had not seen.
+//!
+//! Two objects are twins when one operator created both with the same `generateName` under the same controller, both are
+//! alive, and the later one's creator had not seen the earlier.
+//!
+//! Does not see: twins with names made by the operator itself; twins without a `generateName`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fake_apiserver::json::Value;
+use fake_apiserver::store::Entry;
+
+use super::sent::SentRequests;
+use super::{About, Property, Report, View};
+use crate::event::{Event, StepId};
+use crate::trace::Record;
+
+/// Operator, resource, namespace, generateName and controller's uid.
+type Family = (String, u32, String, String, String);
+
+#[derive(Default)]
+pub(super) struct NoDuplicateCreate {
+    sent: SentRequests,
+    born: BTreeMap<Family, Vec<(Arc<Entry>, StepId)>>,
+}
+
+impl Property for NoDuplicateCreate {
+    fn observe(
+        &mut self,
+        record: &Record,
+        entries: &[Arc<Entry>],
+        view: &View<'_>,
+        report: &mut Report,
+    ) {
+        self.sent.note(record);
+        let Event::RequestCommitted {
+            request, replica, ..
+        } = &record.event
+        else {
+            return;
+        };
+        let Some(sent) = self.sent.get(*request) else {
+            return;
+        };
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.old.is_none() && !entry.deleted)
+        {
+            let value = entry.object.value();
+            let prefix = value.str_at(&["metadata", "generateName"]);
+            if prefix.is_empty() {
+                continue;
+            }
+            let family: Family = (
+                view.operator_of(*replica).to_owned(),
+                entry.resource.0,
+                entry.key.namespace().to_owned(),
+                prefix.to_owned(),
+                controller(value).to_owned(),
+            );
+            let born = self.born.entry(family).or_default();
+            for (elder, step) in born.iter() {
+                let alive = view.server.store().get(elder.resource, &elder.key);
+                if alive.is_none_or(|object| object.uid() != elder.uid() || object.is_terminating())
+                {
+                    continue;
+                }
+                let key = view.key_of(elder);
+                let seen = view.seen(sent.replica, sent.reconcile, &key);
+                if seen.is_some_and(|base| base.revision.0 >= elder.revision) {
+                    continue;
+                }
+                let twin = view.key_of(entry);
+                let message =
+                    format!("{twin} is created beside {key}, which its creator had not seen");
+                let about = About {
+                    object: Some(twin),
+                    replica: Some(*replica),
+                    because: vec![*step, sent.step],
+                    detail: None,
+                };
+                report.find(message, about);
+            }
+            born.push((Arc::clone(entry), record.step));
+        }
+    }
+}
+
+/// The uid of an object's controller.
+pub(super) fn controller(value: &Value) -> &str {
+    let owners = value.array_at(&["metadata", "ownerReferences"]);
+    let controller = owners
+        .iter()
+        .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true));
+    controller.map_or("", |owner| owner.str_at(&["uid"]))
+}

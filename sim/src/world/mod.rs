@@ -1,0 +1,415 @@
+//! The world: replicas, the API server and the messages between them, moved one choice at a time.
+//!
+//! Owns the loop *enabled choices → pick → apply → event → properties* and all state of a run. Its parts: [`agenda`] (what
+//! is enabled), `requests` and `watches` (messages), `replicas` (processes), `control` (chores, workload, lag), `phases`
+//! (faults off, settled, forced reconcile), `begin` (the state a run starts from). Does not own who picks (`schedule`).
+//!
+//! Invariant: nothing happens by itself; whatever changes the world is one [`Choice`] and at least one [`Event`].
+
+mod agenda;
+mod begin;
+mod control;
+mod directed;
+mod phases;
+mod replicas;
+mod requests;
+mod watches;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fake_apiserver::actors::Chore;
+use fake_apiserver::ids::SeededIds;
+use fake_apiserver::json;
+use fake_apiserver::server::{ApiServer, Cx};
+use fake_apiserver::store::Entry;
+use fake_apiserver::time::Timestamp;
+
+pub use begin::SetupError;
+pub(crate) use begin::base;
+pub use directed::Requests;
+
+use self::agenda::Agenda;
+use self::control::Lag;
+use self::phases::Progress;
+use self::replicas::Replica;
+use self::requests::InFlight;
+use self::watches::OpenWatch;
+use crate::choice::{Choice, TapeMode};
+use crate::entropy;
+use crate::event::{
+    Change, ChangeKind, Event, ObjectKey, ReplicaId, RequestId, Revision, StepId, WatchId,
+};
+use crate::gate::Gate;
+use crate::knowledge::Knowledge;
+use crate::property::{Property, Report, View, diff};
+use crate::schedule::{Chooser, Input};
+use crate::setup::{Fault, Setup};
+use crate::time::SimTime;
+use crate::trace::{LogLine, Record, Trace};
+use crate::verdict::Verdict;
+
+/// A run that has so many records goes in circles.
+const RECORDS_MAX: usize = 20_000;
+
+/// In the controlled way of time, messages in flight wait no longer than this while time passes.
+const PASS_US_MAX: u64 = 30_000_000;
+
+/// The state of one run.
+pub struct World<'s> {
+    setup: &'s Setup,
+    server: ApiServer,
+    ids: SeededIds,
+    gate: Gate,
+    chooser: Chooser,
+    agenda: Agenda,
+    replicas: Vec<Replica>,
+    requests: BTreeMap<RequestId, InFlight>,
+    watches: BTreeMap<WatchId, OpenWatch>,
+    chores: BTreeMap<Chore, u64>,
+    chores_offered: u64,
+    lags: Vec<Lag>,
+    workload_next: usize,
+    faults_left: u32,
+    held: BTreeSet<ReplicaId>,
+    knowledge: Knowledge,
+    progress: Progress,
+    /// The store's log has been read up to here.
+    logged: u64,
+    /// Writes not yet told in an event.
+    fresh: Vec<Arc<Entry>>,
+    /// How often each name of a message has been given.
+    names: BTreeMap<String, u32>,
+    trace: Trace,
+    properties: Vec<(String, Box<dyn Property>)>,
+    report: Report,
+    /// What makes happen what happens now.
+    cause: Option<StepId>,
+}
+
+impl<'s> World<'s> {
+    /// Runs to the end of the run.
+    pub(crate) fn run(&mut self) {
+        while self.turn() {}
+        self.finish();
+    }
+
+    /// Does one thing; false when the run is over.
+    pub(crate) fn turn(&mut self) -> bool {
+        if self.trace.records.len() > RECORDS_MAX {
+            self.never_settles("it goes in circles: more than 20,000 events");
+            return false;
+        }
+        if !self.move_phase() {
+            return false;
+        }
+        let Some((at, choice)) = self.pick() else {
+            return true;
+        };
+        self.agenda.remove(&choice);
+        entropy::set_now(at.max(entropy::now()));
+        self.cause = None;
+        self.apply(choice);
+        true
+    }
+
+    fn pick(&mut self) -> Option<(SimTime, Choice)> {
+        let (first_at, first) = self.agenda.first()?;
+        if self.chooser.mode() == TapeMode::Timed {
+            return Some((first_at, first.clone()));
+        }
+        let now = entropy::now();
+        let mut ready: Vec<(SimTime, Choice)> = Vec::new();
+        let mut later: Option<(SimTime, Choice)> = None;
+        for (at, choice) in self.agenda.iter() {
+            if at <= now || choice.is_free() && !self.waits_for_replica(choice) {
+                ready.push((at.min(now), choice.clone()));
+            } else if later.is_none() {
+                later = Some((at, choice.clone()));
+            }
+        }
+        let may_pass = later
+            .as_ref()
+            .is_some_and(|(at, _)| at.0 - now.0 <= PASS_US_MAX);
+        let mut names: Vec<Cow<'static, str>> =
+            ready.iter().map(|(_, choice)| self.name(choice)).collect();
+        if names.is_empty() {
+            return later;
+        }
+        if may_pass {
+            names.push(Cow::Borrowed("time passes"));
+        }
+        let taken = self.chooser.order(names, may_pass);
+        ready.into_iter().nth(taken).or(later)
+    }
+
+    /// A stable name for the tape.
+    fn name(&self, choice: &Choice) -> Cow<'static, str> {
+        match choice {
+            Choice::CommitRequest(id) => self
+                .requests
+                .get(id)
+                .map(|request| format!("commit {}", request.name)),
+            Choice::DeliverReply(id) => self
+                .requests
+                .get(id)
+                .map(|request| format!("reply {}", request.name)),
+            Choice::DeliverWatch(id) => self
+                .watches
+                .get(id)
+                .map(|watch| format!("event {}", watch.name)),
+            Choice::Chore(id) => self
+                .chores
+                .iter()
+                .find(|(_, number)| *number == id)
+                .map(|(chore, _)| format!("chore {chore:?}")),
+            Choice::Start(id) => Some(format!("start {}", self.replicas[id.0 as usize].name)),
+            Choice::Resume(id) => Some(format!("resume {}", self.replicas[id.0 as usize].name)),
+            Choice::Wake(id) => Some(format!("wake {}", self.replicas[id.0 as usize].name)),
+            Choice::Workload(step) => Some(format!("workload {step}")),
+            Choice::Unsilence(id) => Some(format!("unsilence {id}")),
+            Choice::Unlag(number) => Some(format!("unlag {number}")),
+            Choice::ServerDeadline => return Cow::Borrowed("server deadline"),
+        }
+        .map_or(Cow::Borrowed("gone"), Cow::Owned)
+    }
+
+    fn apply(&mut self, choice: Choice) {
+        match choice {
+            Choice::CommitRequest(id) => self.commit(id),
+            Choice::DeliverReply(id) => self.deliver_reply(id),
+            Choice::DeliverWatch(id) => self.deliver_watch(id),
+            Choice::Chore(number) => self.do_chore(number),
+            Choice::Workload(_) => self.do_workload(),
+            Choice::Start(id) => self.start(id),
+            Choice::Resume(id) => self.resume(id),
+            Choice::Unsilence(id) => self.unsilence(id),
+            Choice::Unlag(number) => self.unlag(number),
+            Choice::ServerDeadline => self.serve(|server, cx| server.advance(cx)),
+            Choice::Wake(id) => self.wake(id),
+        }
+    }
+
+    /// Calls the server, reads what it wrote and passes on what comes out.
+    fn serve(
+        &mut self,
+        call: impl FnOnce(&mut ApiServer, &mut Cx<'_>) -> Vec<fake_apiserver::server::Output>,
+    ) {
+        let outputs = self.with_server(call);
+        self.take_outputs(outputs);
+        self.refresh_chores();
+    }
+
+    fn with_server<T>(&mut self, call: impl FnOnce(&mut ApiServer, &mut Cx<'_>) -> T) -> T {
+        let mut cx = Cx {
+            now: timestamp(entropy::now()),
+            ids: &mut self.ids,
+        };
+        let result = call(&mut self.server, &mut cx);
+        let store = self.server.store();
+        self.fresh.extend(store.log_since(self.logged).cloned());
+        self.logged = store.revision();
+        result
+    }
+
+    /// The writes since the last call, as changes; they go into the next event.
+    fn take_changes(&mut self, of: impl Fn(&Entry) -> bool) -> (Vec<Change>, Vec<Arc<Entry>>) {
+        let (entries, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.fresh)
+            .into_iter()
+            .partition(|e| of(e));
+        self.fresh = rest;
+        let changes = entries.iter().map(|entry| self.change(entry)).collect();
+        (changes, entries)
+    }
+
+    fn change(&mut self, entry: &Entry) -> Change {
+        let body = self
+            .trace
+            .keep(&Bytes::from(json::to_vec(entry.object.value())));
+        let (kind, fields) = match (&entry.old, entry.deleted) {
+            (_, true) => (ChangeKind::Deleted, Vec::new()),
+            (None, _) => (ChangeKind::Created, Vec::new()),
+            (Some(old), _) => (
+                ChangeKind::Updated,
+                diff::changed_fields(old.value(), entry.object.value()),
+            ),
+        };
+        let object = self.key_of(entry);
+        if self.counts(&object, kind, &fields) {
+            self.progress.last_change = entropy::now();
+        }
+        Change {
+            revision: Revision(entry.revision),
+            object,
+            uid: entry.uid().to_owned(),
+            kind,
+            body,
+            fields,
+        }
+    }
+
+    fn key_of(&self, entry: &Entry) -> ObjectKey {
+        crate::property::key_of(&self.server, entry)
+    }
+
+    /// Records what happened and shows it to the properties.
+    fn record(&mut self, event: Event) -> StepId {
+        self.record_with(event, Vec::new())
+    }
+
+    fn record_with(&mut self, event: Event, entries: Vec<Arc<Entry>>) -> StepId {
+        let step = StepId(self.trace.records.len() as u64);
+        self.trace.records.push(Record {
+            step,
+            at: entropy::now(),
+            cause: self.cause,
+            event,
+        });
+        let mut properties = std::mem::take(&mut self.properties);
+        let (view, report) = self.view();
+        let record = &view.trace.records[step.0 as usize];
+        for (name, property) in &mut properties {
+            report.judging(name, record);
+            property.observe(record, &entries, &view, report);
+        }
+        self.properties = properties;
+        step
+    }
+
+    fn view(&mut self) -> (View<'_>, &mut Report) {
+        let view = View {
+            setup: self.setup,
+            server: &self.server,
+            knowledge: &self.knowledge,
+            trace: &self.trace,
+            replicas: replicas::infos(&self.replicas),
+            phase: self.progress.phase,
+            now: entropy::now(),
+        };
+        (view, &mut self.report)
+    }
+
+    /// Whether one of the plan's faults strikes here, and which.
+    fn strike(
+        &mut self,
+        site: &'static str,
+        fits: impl Fn(&Self, &Fault) -> bool,
+    ) -> Option<&'s Fault> {
+        if self.faults_left == 0 || !self.progress.faults_on() {
+            return None;
+        }
+        let setup = self.setup;
+        let fitting = setup
+            .faults
+            .from
+            .iter()
+            .enumerate()
+            .filter(|(_, fault)| fits(self, fault));
+        let fitting: Vec<(usize, &'static str)> = fitting
+            .map(|(index, fault)| (index, fault.name()))
+            .collect();
+        let struck = self.chooser.fault(site, &fitting)?;
+        self.faults_left -= 1;
+        Some(&setup.faults.from[struck])
+    }
+
+    /// A name that no other message of this run has.
+    fn unique_name(&mut self, name: String) -> String {
+        if self.chooser.mode() == TapeMode::Timed {
+            return name;
+        }
+        let count = self.names.entry(name.clone()).or_insert(0);
+        *count += 1;
+        format!("{name} #{count}")
+    }
+
+    /// The history and the verdict.
+    pub(crate) fn into_parts(self) -> (Trace, Verdict, bool) {
+        let World {
+            mut trace,
+            chooser,
+            report,
+            progress,
+            replicas,
+            ..
+        } = self;
+        let diverged = chooser.diverged();
+        trace.tape = chooser.into_tape();
+        let verdict = Verdict {
+            findings: report.findings,
+            inconclusive: report.inconclusive,
+            reached: report.reached,
+            settled: progress.settled,
+            ended: entropy::now(),
+        };
+        drop(replicas);
+        (trace, verdict, diverged)
+    }
+
+    /// Begins a run.
+    pub(crate) fn new(setup: &'s Setup, input: &Input, base: ApiServer) -> World<'s> {
+        let chooser = Chooser::new(input, setup.mode);
+        let replicas = replicas::lay_out(setup);
+        let names = replicas
+            .iter()
+            .map(|replica| replica.name.clone())
+            .collect();
+        let tape = crate::choice::Tape {
+            seed: chooser.seed(),
+            mode: chooser.mode(),
+            entries: Vec::new(),
+        };
+        let mut world = World {
+            setup,
+            logged: base.store().revision(),
+            server: base,
+            ids: SeededIds::new(chooser.seed() ^ 0x6964_7321),
+            gate: Gate::default(),
+            chooser,
+            agenda: Agenda::default(),
+            replicas,
+            requests: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            chores: BTreeMap::new(),
+            chores_offered: 0,
+            lags: Vec::new(),
+            workload_next: 0,
+            faults_left: setup.faults.at_most,
+            held: BTreeSet::new(),
+            knowledge: Knowledge::default(),
+            progress: Progress::new(setup),
+            fresh: Vec::new(),
+            names: BTreeMap::new(),
+            trace: Trace::new(names, tape),
+            properties: begin::properties(setup),
+            report: Report::default(),
+            cause: None,
+        };
+        world.begin_phase(crate::event::Phase::Safety);
+        for index in 0..world.replicas.len() {
+            world
+                .agenda
+                .put(Choice::Start(ReplicaId(index as u32)), SimTime::ZERO);
+        }
+        world.offer_workload();
+        world.refresh_chores();
+        world
+    }
+
+    fn log(&mut self, at: SimTime, replica: ReplicaId, level: &str, line: String) {
+        let replica = self.trace.replicas[replica.0 as usize].clone();
+        self.trace.logs.push(LogLine {
+            at,
+            replica,
+            level: level.to_owned(),
+            line,
+        });
+    }
+}
+
+/// The master clock as the API server is handed it.
+fn timestamp(now: SimTime) -> Timestamp {
+    Timestamp(i64::try_from(now.unix_us()).unwrap_or(i64::MAX))
+}

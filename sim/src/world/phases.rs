@@ -1,0 +1,286 @@
+//! The phases of a run: faults and workload on, then off, then settled, then everything reconciled once more.
+//!
+//! **Settled** = faults off, workload done, no message in flight, every cache caught up, every replica running, and for
+//! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`. The window is
+//! raised to the longest requeue seen, up to its cap.
+//! **Forced reconcile** = every watch expires (410, relist), then every replica is restarted.
+//!
+//! Simplification: a requeue is seen as the gap between two reconciles of one object of which the second says that the
+//! reconciler asked for it; one that is longer than the window and was never seen is missed.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::choice::Choice;
+use crate::entropy;
+use crate::event::{ChangeKind, Event, ObjectKey, Phase, StepId, WatchId};
+use crate::setup::{Setup, Until};
+use crate::time::{SimTime, us};
+
+/// How long faults may strike after the last step of the workload.
+const FAULTS_US: u64 = 30_000_000;
+/// How long each half of the forced reconcile is given at least, and at most.
+const FORCED_US: u64 = 30_000_000;
+const FORCED_US_MAX: u64 = 300_000_000;
+
+/// How far a run has come.
+pub(super) struct Progress {
+    pub(super) phase: Phase,
+    pub(super) last_change: SimTime,
+    pub(super) settled: Option<SimTime>,
+    /// No faults from here on.
+    faults_until: SimTime,
+    /// When the phase, or the half of the forced reconcile, began.
+    began: SimTime,
+    /// Where the forced reconcile began, once it has; and whether the replicas have been restarted.
+    forced_from: Option<StepId>,
+    restarted: bool,
+    /// When each object's last reconcile ended, and the longest requeue seen.
+    reconciled: BTreeMap<String, SimTime>,
+    requeue_us_max: u64,
+    read: usize,
+}
+
+impl Progress {
+    pub(super) fn new(setup: &Setup) -> Progress {
+        let last = setup.workload.last().map_or(0, |step| step.at.0);
+        let faults_us = if setup.faults.at_most == 0 {
+            0
+        } else {
+            FAULTS_US
+        };
+        let end = match setup.until {
+            Until::Settled => SimTime::MAX,
+            Until::Time(end) => end,
+        };
+        Progress {
+            phase: Phase::Safety,
+            last_change: SimTime::ZERO,
+            settled: None,
+            faults_until: SimTime(last + faults_us).min(end),
+            began: SimTime::ZERO,
+            forced_from: None,
+            restarted: false,
+            reconciled: BTreeMap::new(),
+            requeue_us_max: 0,
+            read: 0,
+        }
+    }
+
+    pub(super) fn faults_on(&self) -> bool {
+        self.phase == Phase::Safety
+    }
+}
+
+impl World<'_> {
+    /// Enters the next phase when its time has come; false when the run is over.
+    pub(super) fn move_phase(&mut self) -> bool {
+        let now = entropy::now();
+        let next = self.agenda.first().map(|(at, _)| at.max(now));
+        if let Until::Time(end) = self.setup.until
+            && next.is_none_or(|at| at > end)
+        {
+            entropy::set_now(end.max(now));
+            return false;
+        }
+        match self.progress.phase {
+            Phase::Safety => {
+                let until = self.progress.faults_until;
+                let over = now >= until || self.is_quiet() && next.is_none_or(|at| at > until);
+                if self.workload_is_done() && over {
+                    self.begin_phase(Phase::Liveness);
+                }
+                true
+            }
+            Phase::Liveness => self.wait_until_settled(now, next),
+            Phase::Settled if self.setup.settle.force => {
+                self.force();
+                true
+            }
+            Phase::Forced => self.wait_until_forced(now, next),
+            Phase::Settled | Phase::Done => {
+                matches!(self.setup.until, Until::Time(_)) && next.is_some()
+            }
+        }
+    }
+
+    fn wait_until_settled(&mut self, now: SimTime, next: Option<SimTime>) -> bool {
+        self.read_requeues();
+        let settle = &self.setup.settle;
+        let longest = self
+            .progress
+            .requeue_us_max
+            .saturating_add(1_000_000)
+            .min(us(settle.window_max));
+        let window_us = us(settle.window).max(if self.progress.requeue_us_max > 0 {
+            longest
+        } else {
+            0
+        });
+        if self.is_quiet() {
+            let settled = SimTime(self.progress.last_change.0.saturating_add(window_us)).max(now);
+            if next.is_none_or(|at| at >= settled) {
+                entropy::set_now(settled);
+                self.progress.settled = Some(settled);
+                self.begin_phase(Phase::Settled);
+                return true;
+            }
+        }
+        let bound = us(settle.bound).saturating_add(window_us);
+        if now.0 > self.progress.began.0.saturating_add(bound) {
+            self.never_settles("objects still change, or messages are still on their way");
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn never_settles(&mut self, why: &str) {
+        let why = why.to_owned();
+        self.report.unsettled = Some(why);
+    }
+
+    /// Makes every replica reconcile everything: first by a relist.
+    fn force(&mut self) {
+        let from = self.begin_phase(Phase::Forced);
+        self.progress.forced_from = Some(from);
+        let watches: Vec<WatchId> = self.watches.keys().copied().collect();
+        for watch in watches {
+            self.cause = Some(from);
+            self.expire_watch(watch);
+        }
+    }
+
+    fn wait_until_forced(&mut self, now: SimTime, next: Option<SimTime>) -> bool {
+        let began = self.progress.began.0;
+        let enough = SimTime(began + FORCED_US).max(now);
+        if self.is_quiet() && next.is_none_or(|at| at >= enough) {
+            entropy::set_now(enough);
+            if self.progress.restarted {
+                self.prove_forced();
+                return false;
+            }
+            self.progress.restarted = true;
+            self.progress.began = enough;
+            for id in self.replica_ids() {
+                self.cause = self.progress.forced_from;
+                let at_once = crate::time::DurationRange::fixed(std::time::Duration::from_secs(1));
+                self.crash(id, "restarted to reconcile everything once more", at_once);
+            }
+        } else if now.0 > began + FORCED_US_MAX {
+            self.report.inconclusive.push((
+                "idempotent".to_owned(),
+                "the forced reconcile did not come to rest within 300 s".to_owned(),
+            ));
+            return false;
+        }
+        true
+    }
+
+    /// Each operator must have done something in the forced phase, else nothing is proven by its silence.
+    fn prove_forced(&mut self) {
+        let Some(from) = self.progress.forced_from else {
+            return;
+        };
+        let setup = self.setup;
+        for operator in &setup.operators {
+            if operator.replicas > 0 && !self.has_worked_since(&operator.name, from) {
+                let why = format!("{} was not seen to reconcile once more", operator.name);
+                self.report
+                    .inconclusive
+                    .push(("idempotent".to_owned(), why));
+            }
+        }
+    }
+
+    pub(super) fn begin_phase(&mut self, phase: Phase) -> StepId {
+        self.progress.phase = phase;
+        self.progress.began = entropy::now();
+        self.cause = None;
+        self.record(Event::PhaseBegan { phase })
+    }
+
+    /// Nothing is on its way and nothing is held up.
+    fn is_quiet(&self) -> bool {
+        self.requests.is_empty()
+            && self.watches_are_idle()
+            && self.control_is_idle()
+            && self.all_run()
+            && self.workload_is_done()
+    }
+
+    /// Whether a change keeps the world from being settled.
+    pub(super) fn counts(&self, object: &ObjectKey, kind: ChangeKind, fields: &[String]) -> bool {
+        let noise = &self.setup.settle.noise;
+        let noisy = |field: &String| {
+            noise.iter().any(|prefix| {
+                field
+                    .strip_prefix(prefix.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        !matches!(object.resource.as_str(), "leases" | "events")
+            && (kind != ChangeKind::Updated || !fields.iter().all(noisy))
+    }
+
+    /// Reads from the trace how long reconcilers asked to be left alone.
+    fn read_requeues(&mut self) {
+        let progress = &mut self.progress;
+        let mut open = BTreeMap::new();
+        for record in &self.trace.records[progress.read..] {
+            match &record.event {
+                Event::ReconcileStarted {
+                    reconcile,
+                    object,
+                    reason,
+                    replica,
+                } => {
+                    let key = format!("{replica} {object}");
+                    if reason.contains("retry") || reason.contains("requested") {
+                        let ended = progress.reconciled.get(&key).copied().unwrap_or(record.at);
+                        let gap = record.at.0 - ended.0;
+                        progress.requeue_us_max = progress.requeue_us_max.max(gap);
+                    }
+                    progress.reconciled.insert(key.clone(), record.at);
+                    open.insert(*reconcile, key);
+                }
+                Event::ReconcileEnded { reconcile, .. } => {
+                    if let Some(key) = open.remove(reconcile) {
+                        progress.reconciled.insert(key, record.at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        progress.read = self.trace.records.len();
+    }
+
+    /// The run is over: properties that wait for the end are asked.
+    pub(super) fn finish(&mut self) {
+        self.begin_phase(Phase::Done);
+        let mut properties = std::mem::take(&mut self.properties);
+        let (view, report) = self.view();
+        for (name, property) in &mut properties {
+            if let Some(record) = view.trace.records.last() {
+                report.judging(name, record);
+            }
+            property.finish(&view, report);
+        }
+        self.properties = properties;
+    }
+
+    /// Restarts whatever a directed test holds back, so that the end can come.
+    pub(super) fn release_all(&mut self) {
+        self.held.clear();
+        let waiting: Vec<_> = self
+            .requests
+            .iter()
+            .filter(|(_, r)| !r.is_committed())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            if !self.agenda.contains(&Choice::CommitRequest(id)) {
+                self.agenda.put(Choice::CommitRequest(id), entropy::now());
+            }
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! Replicas over their lives: started, stepped, paused, crashed, stopped, started again.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::World;
+use crate::choice::Choice;
+use crate::entropy::{self, Stepped};
+use crate::event::{Event, ObjectKey, ReplicaId, StepId};
+use crate::operator::{OperatorContext, OperatorFuture, Shutdown};
+use crate::panics;
+use crate::property::{LeaseSeen, ReplicaInfo};
+use crate::replica::{Ended, Process};
+use crate::setup::{CrashPoint, Fault, Setup};
+use crate::spans::{self, SpanNote};
+use crate::time::{DurationRange, SimTime};
+
+/// A process that ended by itself is started again after this long, as the kubelet would.
+const RESTART_US: u64 = 10_000_000;
+
+/// One replica, over all its incarnations.
+pub(super) struct Replica {
+    pub(super) name: String,
+    pub(super) operator: usize,
+    pub(super) incarnation: u32,
+    /// The API server its connections go to.
+    pub(super) server: u32,
+    pub(super) paused_until: Option<SimTime>,
+    process: Option<Process>,
+    skew_us: i64,
+    stopping: bool,
+    restart_us: u64,
+    info: ReplicaInfo,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Lease {
+    spec: LeaseSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LeaseSpec {
+    holder_identity: Option<String>,
+    lease_duration_seconds: Option<u64>,
+}
+
+impl Replica {
+    /// Notes whom a Lease names, as this replica has just read or written it.
+    pub(super) fn saw_lease(&mut self, key: &ObjectKey, body: &Bytes) {
+        if key.resource != "leases" {
+            return;
+        }
+        let Lease { spec } = serde_json::from_slice(body).unwrap_or_default();
+        let seen = LeaseSeen {
+            holder: spec.holder_identity.unwrap_or_default(),
+            seen: entropy::now(),
+            duration: std::time::Duration::from_secs(spec.lease_duration_seconds.unwrap_or(15)),
+        };
+        self.info.leases.insert(key.clone(), seen);
+    }
+
+    fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+}
+
+/// The replicas of a setup, none of them started.
+pub(super) fn lay_out(setup: &Setup) -> Vec<Replica> {
+    let mut replicas = Vec::new();
+    for (operator, of) in setup.operators.iter().enumerate() {
+        for index in 0..of.replicas {
+            let id = ReplicaId(replicas.len() as u32);
+            let name = format!("{}-{index}", of.name);
+            replicas.push(Replica {
+                name: name.clone(),
+                operator,
+                incarnation: 0,
+                server: id.0 % setup.servers.max(1),
+                paused_until: None,
+                process: None,
+                skew_us: 0,
+                stopping: false,
+                restart_us: RESTART_US,
+                info: ReplicaInfo {
+                    id,
+                    name,
+                    operator: of.name.clone(),
+                    running: false,
+                    leases: BTreeMap::new(),
+                },
+            });
+        }
+    }
+    replicas
+}
+
+/// What properties see of the replicas.
+pub(super) fn infos(replicas: &[Replica]) -> Vec<&ReplicaInfo> {
+    replicas.iter().map(|replica| &replica.info).collect()
+}
+
+impl World<'_> {
+    pub(super) fn operator_of(&self, replica: ReplicaId) -> &str {
+        &self.setup.operators[self.replicas[replica.0 as usize].operator].name
+    }
+
+    fn replica(&mut self, id: ReplicaId) -> &mut Replica {
+        &mut self.replicas[id.0 as usize]
+    }
+
+    /// Starts a new incarnation.
+    pub(super) fn start(&mut self, id: ReplicaId) {
+        let setup = self.setup;
+        let seed = self.chooser.seed();
+        let transport = self.gate.transport(id);
+        let replica = self.replica(id);
+        replica.incarnation += 1;
+        replica.stopping = false;
+        let incarnation = replica.incarnation;
+        let operator = &setup.operators[replica.operator];
+        let identity = replica.name.clone();
+        let (name, namespace, run) = (
+            operator.name.clone(),
+            operator.namespace.clone(),
+            operator.run.clone(),
+        );
+        let make = move |shutdown: Shutdown| -> OperatorFuture {
+            run(OperatorContext {
+                #[cfg(feature = "kube-5")]
+                client: crate::gate::client(transport.clone(), &namespace),
+                transport,
+                name,
+                namespace,
+                identity,
+                shutdown,
+            })
+        };
+        replica.process = Some(Process::start(
+            seed ^ u64::from(id.0 + 1) << 32 ^ u64::from(incarnation),
+            make,
+        ));
+        replica.info.running = true;
+        let step = self.record(Event::ReplicaStarted {
+            replica: id,
+            incarnation,
+        });
+        self.cause = Some(step);
+        self.step(id, || {});
+    }
+
+    /// Time has come for a timer of the replica.
+    pub(super) fn wake(&mut self, id: ReplicaId) {
+        if !self.postponed(id, Choice::Wake(id)) {
+            self.step(id, || {});
+        }
+    }
+
+    /// Whether something for a paused replica has to wait until it runs again.
+    pub(super) fn postponed(&mut self, id: ReplicaId, choice: Choice) -> bool {
+        if let Some(until) = self.replica(id).paused_until {
+            self.agenda.put(choice, until);
+            return true;
+        }
+        self.struck_while_running(id, choice)
+    }
+
+    pub(super) fn waits_for_replica(&self, choice: &Choice) -> bool {
+        let replica = match choice {
+            Choice::DeliverReply(id) => self.requests.get(id).map(|request| request.replica),
+            Choice::DeliverWatch(id) => self.watches.get(id).map(|watch| watch.replica),
+            _ => None,
+        };
+        replica.is_some_and(|id| self.replicas[id.0 as usize].paused_until.is_some())
+    }
+
+    /// Whether a pause befalls the replica just before something reaches it. A jump of its clock does not hold that up.
+    fn struck_while_running(&mut self, id: ReplicaId, choice: Choice) -> bool {
+        let operator = self.operator_of(id).to_owned();
+        let struck = self.strike("run", |_, fault| match fault {
+            Fault::Pause { operator: of, .. } | Fault::ClockSkew { operator: of, .. } => {
+                of.as_ref().is_none_or(|of| *of == operator)
+            }
+            _ => false,
+        });
+        match struck {
+            Some(Fault::Pause { lasting, .. }) => {
+                let for_us = self.chooser.delay("pause", *lasting);
+                let until = SimTime(entropy::now().0 + for_us);
+                self.replica(id).paused_until = Some(until);
+                self.record(Event::ReplicaPaused {
+                    replica: id,
+                    for_us,
+                });
+                self.agenda.put(Choice::Resume(id), until);
+                self.agenda.put(choice, until);
+                true
+            }
+            Some(Fault::ClockSkew { by, .. }) => {
+                let span = u64::try_from(by.max_us.saturating_sub(by.min_us)).unwrap_or(0);
+                let by_us = by
+                    .min_us
+                    .saturating_add_unsigned(self.chooser.up_to("skew", span));
+                self.replica(id).skew_us += by_us;
+                let offset_us = self.replica(id).skew_us;
+                self.record(Event::ClockSkewed {
+                    replica: id,
+                    offset_us,
+                });
+                false
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn resume(&mut self, id: ReplicaId) {
+        self.replica(id).paused_until = None;
+        self.record(Event::ReplicaResumed { replica: id });
+    }
+
+    /// Hands something to a replica and runs it to quiescence.
+    pub(super) fn step(&mut self, id: ReplicaId, deliver: impl FnOnce()) {
+        let replica = self.replica(id);
+        let skew_us = replica.skew_us;
+        let Some(process) = &mut replica.process else {
+            return;
+        };
+        let stepped = process.step(skew_us, deliver);
+        match stepped.deadline {
+            Some(at) => self.agenda.put(Choice::Wake(id), at),
+            None => {
+                self.agenda.remove(&Choice::Wake(id));
+            }
+        }
+        self.read_spans(id);
+        self.read_panics(id);
+        self.read_queue();
+        self.read_step(id, stepped);
+    }
+
+    fn read_spans(&mut self, id: ReplicaId) {
+        for note in spans::take() {
+            match note {
+                SpanNote::Began {
+                    reconcile,
+                    object,
+                    reason,
+                } => {
+                    let step = self.record(Event::ReconcileStarted {
+                        replica: id,
+                        reconcile,
+                        object,
+                        reason,
+                    });
+                    self.knowledge.reconcile_began(reconcile, step);
+                }
+                SpanNote::Ended { reconcile } => {
+                    self.record(Event::ReconcileEnded {
+                        replica: id,
+                        reconcile,
+                    });
+                }
+                SpanNote::Logged { at, level, line } => self.log(at, id, level, line),
+            }
+        }
+    }
+
+    fn read_panics(&mut self, id: ReplicaId) {
+        for note in panics::take() {
+            self.report.backtrace = note.backtrace;
+            self.record(Event::Panicked {
+                replica: id,
+                message: note.message,
+                location: note.location,
+            });
+        }
+    }
+
+    fn read_queue(&mut self) {
+        let (sent, cancelled) = {
+            let mut queue = self.gate.queue();
+            (
+                std::mem::take(&mut queue.sent),
+                std::mem::take(&mut queue.cancelled),
+            )
+        };
+        for sent in sent {
+            self.send(sent);
+        }
+        for id in cancelled {
+            self.cancelled(id);
+        }
+    }
+
+    fn read_step(&mut self, id: ReplicaId, stepped: Stepped) {
+        if stepped.blocked_us > 0 {
+            self.record(Event::Blocked {
+                replica: id,
+                for_us: stepped.blocked_us,
+            });
+        }
+        if stepped.threads_spawned > 0 {
+            self.record(Event::ThreadSpawned { replica: id });
+        }
+        if stepped.spun {
+            let restart = DurationRange::fixed(std::time::Duration::from_micros(RESTART_US));
+            return self.crash(id, "it never came to rest: killed", restart);
+        }
+        if let Some(status) = stepped.exited {
+            return self.ended(id, (status != 0).then(|| format!("exit status {status}")));
+        }
+        match self.replica(id).process.as_mut().and_then(Process::ended) {
+            Some(Ended::Returned(result)) => self.ended(id, result.err()),
+            Some(Ended::Panicked) => self.ended(id, Some("panicked".to_owned())),
+            None => {}
+        }
+    }
+
+    /// The main function has returned, or the process has exited.
+    fn ended(&mut self, id: ReplicaId, error: Option<String>) {
+        let replica = self.replica(id);
+        let graceful = replica.stopping;
+        let restart_us = if graceful {
+            replica.restart_us
+        } else {
+            RESTART_US
+        };
+        let tasks = replica.process.as_ref().map_or(0, Process::alive_tasks);
+        if graceful && tasks > 0 {
+            self.record(Event::TasksLeaked {
+                replica: id,
+                tasks: tasks as u32,
+            });
+        }
+        let step = self.record(Event::ReplicaEnded { replica: id, error });
+        self.cause = Some(step);
+        self.bury(id, restart_us);
+    }
+
+    /// A replica dies with everything it ever spawned.
+    pub(super) fn crash(&mut self, id: ReplicaId, why: &str, restart: DurationRange) {
+        if !self.replica(id).is_running() {
+            return;
+        }
+        let restart_us = self.chooser.delay("restart", restart);
+        let step = self.record(Event::ReplicaCrashed {
+            replica: id,
+            why: why.to_owned(),
+        });
+        self.cause = Some(step);
+        self.bury(id, restart_us);
+    }
+
+    fn bury(&mut self, id: ReplicaId, restart_us: u64) {
+        let replica = self.replica(id);
+        replica.process = None;
+        replica.info.running = false;
+        replica.info.leases.clear();
+        replica.paused_until = None;
+        self.agenda.remove(&Choice::Wake(id));
+        self.agenda.remove(&Choice::Resume(id));
+        self.drop_requests(id);
+        self.drop_watches(id);
+        self.knowledge.forget(id);
+        // What its destructors panicked with, or opened and closed, belongs to nobody.
+        panics::take();
+        self.read_spans(id);
+        self.agenda
+            .put(Choice::Start(id), SimTime(entropy::now().0 + restart_us));
+    }
+
+    /// Tells a replica to stop, and to start again some time after it has.
+    pub(super) fn stop(&mut self, id: ReplicaId, down: std::time::Duration) {
+        let replica = self.replica(id);
+        if !replica.is_running() {
+            return;
+        }
+        replica.stopping = true;
+        replica.restart_us = crate::time::us(down);
+        let step = self.record(Event::ShutdownRequested { replica: id });
+        self.cause = Some(step);
+        let replica = self.replica(id);
+        let skew_us = replica.skew_us;
+        if let Some(process) = &mut replica.process {
+            process.request_stop();
+            let stepped = process.step(skew_us, || {});
+            if let Some(at) = stepped.deadline {
+                self.agenda.put(Choice::Wake(id), at);
+            }
+            self.read_spans(id);
+            self.read_panics(id);
+            self.read_queue();
+            self.read_step(id, stepped);
+        }
+    }
+
+    /// The moment right after a delivery, where a crash may strike.
+    pub(super) fn after_delivery(&mut self, id: ReplicaId) {
+        let operator = self.operator_of(id).to_owned();
+        let struck = self.strike("delivery", |_, fault| {
+            matches!(fault, Fault::Crash { operator: of, after: CrashPoint::AnyDelivery, .. }
+                if of.as_ref().is_none_or(|of| *of == operator))
+        });
+        if let Some(Fault::Crash { restart, .. }) = struck {
+            self.crash(id, "crash after a delivery", *restart);
+        }
+    }
+
+    /// Whether every replica runs, and none is paused.
+    pub(super) fn all_run(&self) -> bool {
+        self.replicas
+            .iter()
+            .all(|replica| replica.is_running() && replica.paused_until.is_none())
+    }
+
+    pub(super) fn replica_ids(&self) -> impl Iterator<Item = ReplicaId> + use<> {
+        (0..self.replicas.len() as u32).map(ReplicaId)
+    }
+
+    /// The last record in which a replica began a reconcile, or sent a request.
+    pub(super) fn has_worked_since(&self, operator: &str, since: StepId) -> bool {
+        let records = &self.trace.records[since.0 as usize..];
+        records.iter().any(|record| match &record.event {
+            Event::ReconcileStarted { replica, .. } => self.operator_of(*replica) == operator,
+            Event::RequestSent { replica, call, .. } => {
+                self.operator_of(*replica) == operator
+                    && call.verb != "watch"
+                    && call.resource != "leases"
+            }
+            _ => false,
+        })
+    }
+}

@@ -1,0 +1,469 @@
+//! Requests and replies on their way.
+
+use bytes::Bytes;
+use fake_apiserver::server::{self, Output, ServerId, WebhookReply};
+use fake_apiserver::store::Origin;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::World;
+use crate::choice::Choice;
+use crate::entropy;
+use crate::event::{Call, Event, ObjectKey, ReconcileId, ReplicaId, RequestId, StepId, WatchId};
+use crate::gate::{Answer, Body, Sent, TransportError};
+use crate::knowledge::{About, about, items};
+use crate::setup::{CrashPoint, Fault, RequestFilter};
+use crate::time::SimTime;
+
+/// A request between a replica's sending it and the reply's arrival.
+pub(super) struct InFlight {
+    pub(super) replica: ReplicaId,
+    pub(super) incarnation: u32,
+    pub(super) reconcile: Option<ReconcileId>,
+    pub(super) server: u32,
+    pub(super) call: Call,
+    pub(super) name: String,
+    http: Option<http::Request<Bytes>>,
+    /// None once the client has gone.
+    reply: Option<oneshot::Sender<Answer>>,
+    answer: Option<Answer>,
+    /// The body of the answer, to read what the client learns by it.
+    learnt: Bytes,
+    status: u16,
+    /// The record of its last move.
+    moved: StepId,
+    committed: bool,
+    /// It has a selector: its list does not show everything.
+    selects: bool,
+}
+
+impl InFlight {
+    pub(super) fn is_committed(&self) -> bool {
+        self.committed
+    }
+}
+
+/// What is read of a `Status`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct StatusHead {
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+impl World<'_> {
+    /// A replica has sent a request.
+    pub(super) fn send(&mut self, sent: Sent) {
+        let replica = &self.replicas[sent.replica.0 as usize];
+        let (incarnation, server) = (replica.incarnation, replica.server);
+        let (path, query) = (
+            sent.http.uri().path(),
+            sent.http.uri().query().unwrap_or_default(),
+        );
+        let call = Call::read(sent.http.method(), path, query);
+        let query = query.to_owned();
+        let selects = query.contains("Selector=") || query.contains("continue=");
+        let body = sent.http.body().clone();
+        let base = call
+            .is_write()
+            .then(|| {
+                self.knowledge
+                    .base(sent.replica, sent.reconcile, &call, &body)
+            })
+            .flatten();
+        let name = format!("{}: {call}", replica.name);
+        let name = self.unique_name(name);
+        let body = (!body.is_empty()).then(|| self.trace.keep(&body));
+        let moved = self.record(Event::RequestSent {
+            replica: sent.replica,
+            request: sent.request,
+            reconcile: sent.reconcile,
+            server,
+            call: call.clone(),
+            query,
+            body,
+            base,
+        });
+        let request = InFlight {
+            replica: sent.replica,
+            incarnation,
+            reconcile: sent.reconcile,
+            server,
+            call,
+            name,
+            http: Some(sent.http),
+            reply: Some(sent.reply),
+            answer: None,
+            learnt: Bytes::new(),
+            status: 0,
+            moved,
+            committed: false,
+            selects,
+        };
+        self.requests.insert(sent.request, request);
+        if !self.held.contains(&sent.replica) {
+            let at = entropy::now().0 + self.latency("request", self.setup.timing.request);
+            self.agenda
+                .put(Choice::CommitRequest(sent.request), SimTime(at));
+        }
+    }
+
+    /// A request reaches the API server.
+    pub(super) fn commit(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        self.cause = Some(request.moved);
+        if request.reply.is_none() && !request.call.is_write() {
+            // Nobody waits for it and it changes nothing.
+            self.requests.remove(&id);
+            return;
+        }
+        let (server, http) = (request.server, request.http.take());
+        let refused = self.strike(
+            "refuse",
+            |world, fault| matches!(fault, Fault::Refuse { on, .. } if world.matches(on, id)),
+        );
+        if let Some(Fault::Refuse {
+            status,
+            retry_after_s,
+            ..
+        }) = refused
+        {
+            return self.refuse(id, *status, *retry_after_s);
+        }
+        let Some(http) = http else { return };
+        self.serve(|api, cx| api.submit(cx, ServerId(server), server::RequestId(id.0), http));
+    }
+
+    fn refuse(&mut self, id: RequestId, status: u16, retry_after_s: Option<u32>) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let response = refusal(status, retry_after_s);
+        request.status = status;
+        request.answer = Some(Ok(response.map(Body::whole)));
+        let replica = request.replica;
+        let moved = self.record(Event::RequestRefused {
+            replica,
+            request: id,
+            status,
+        });
+        self.reply_later(id, moved);
+    }
+
+    /// Passes on what came out of the server.
+    pub(super) fn take_outputs(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Reply { id, response } => self.replied(RequestId(id.0), response),
+                Output::Opened { id, head, .. } => self.opened(RequestId(id.0), head),
+                Output::Event {
+                    watch,
+                    kind,
+                    revision,
+                    line,
+                } => {
+                    self.queue_event(WatchId(watch.0), kind.as_str(), revision, line);
+                }
+                Output::Ended { watch } => self.queue_end(WatchId(watch.0)),
+                // No webhook is served in a run: its host does not resolve.
+                Output::Call { call, .. } => {
+                    let reply =
+                        WebhookReply::Failed("dial tcp: lookup webhook: no such host".to_owned());
+                    let outputs = self.with_server(|api, cx| api.answer(cx, call, reply));
+                    self.take_outputs(outputs);
+                }
+                // It is in the server's hands until it answers.
+                Output::Wait { .. } => {}
+            }
+        }
+    }
+
+    fn replied(&mut self, id: RequestId, response: http::Response<Bytes>) {
+        let of = Origin::Request(server::RequestId(id.0));
+        let (changes, entries) = self.take_changes(|entry| entry.origin == of);
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let status = response.status().as_u16();
+        request.committed = true;
+        request.status = status;
+        request.learnt = response.body().clone();
+        let reason = if status < 400 {
+            String::new()
+        } else {
+            serde_json::from_slice::<StatusHead>(response.body())
+                .unwrap_or_default()
+                .reason
+        };
+        request.answer = Some(Ok(response.map(Body::whole)));
+        let (replica, write) = (request.replica, request.call.is_write());
+        let wrote = write && !changes.is_empty();
+        let moved = self.record_with(
+            Event::RequestCommitted {
+                replica,
+                request: id,
+                status,
+                reason,
+                changes,
+            },
+            entries,
+        );
+        self.after_commit(id, replica, wrote, moved);
+    }
+
+    /// The moments right after a commit, where operators break.
+    fn after_commit(&mut self, id: RequestId, replica: ReplicaId, wrote: bool, moved: StepId) {
+        let operator = self.operator_of(replica).to_owned();
+        let struck = self.strike("commit", |world, fault| match fault {
+            Fault::Crash {
+                operator: of,
+                after,
+                ..
+            } => {
+                let here = match after {
+                    CrashPoint::AnyWrite => wrote,
+                    CrashPoint::AnyRequest => true,
+                    CrashPoint::AnyDelivery => false,
+                };
+                here && of.as_ref().is_none_or(|of| *of == operator)
+            }
+            Fault::LoseReply { on } => world.matches(on, id),
+            _ => false,
+        });
+        self.cause = Some(moved);
+        match struck {
+            Some(Fault::Crash { restart, .. }) => {
+                self.crash(replica, "crash after a request", *restart)
+            }
+            Some(Fault::LoseReply { .. }) => {
+                if let Some(request) = self.requests.get_mut(&id) {
+                    request.answer = Some(Err(TransportError::ConnectionClosed));
+                    request.learnt = Bytes::new();
+                }
+                let moved = self.record(Event::ReplyLost {
+                    replica,
+                    request: id,
+                });
+                self.reply_later(id, moved);
+            }
+            _ => self.reply_later(id, moved),
+        }
+    }
+
+    /// The watch that a request asked for is open; the client learns it when the head arrives.
+    fn opened(&mut self, id: RequestId, head: http::Response<()>) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let (stream, body) = Body::watch(&self.gate, id);
+        request.committed = true;
+        request.status = head.status().as_u16();
+        request.answer = Some(Ok(head.map(|()| body)));
+        let (replica, call, status) = (request.replica, request.call.clone(), request.status);
+        let incarnation = request.incarnation;
+        let moved = self.record(Event::RequestCommitted {
+            replica,
+            request: id,
+            status,
+            reason: String::new(),
+            changes: Vec::new(),
+        });
+        self.open_watch(WatchId(id.0), replica, incarnation, call, stream);
+        self.reply_later(id, moved);
+    }
+
+    fn reply_later(&mut self, id: RequestId, moved: StepId) {
+        let latency = self.latency("reply", self.setup.timing.request);
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if request.reply.is_none() {
+            self.requests.remove(&id);
+            return;
+        }
+        request.moved = moved;
+        self.agenda.put(
+            Choice::DeliverReply(id),
+            SimTime(entropy::now().0 + latency),
+        );
+    }
+
+    /// A reply reaches the replica.
+    pub(super) fn deliver_reply(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        let replica = request.replica;
+        if self.postponed(replica, Choice::DeliverReply(id)) {
+            return;
+        }
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
+        self.cause = Some(request.moved);
+        let (Some(reply), Some(answer)) = (request.reply, request.answer) else {
+            return;
+        };
+        let about = about(&request.learnt);
+        if answer.is_ok() {
+            let step = self.record(Event::ReplyDelivered {
+                replica,
+                request: id,
+                status: request.status,
+                revision: about.revision,
+            });
+            self.cause = Some(step);
+            if let Some(revision) = about.revision.filter(|_| request.status < 300) {
+                let call = &request.call;
+                if call.verb == "list" && !request.selects {
+                    self.knowledge
+                        .saw_list(replica, request.reconcile, call, revision, step);
+                } else if call.verb == "list" {
+                    for item in items(&request.learnt) {
+                        let seen = item.revision.unwrap_or(revision);
+                        let key = key_of(call, item);
+                        self.knowledge
+                            .saw_object(replica, request.reconcile, key, seen, step);
+                    }
+                } else if !about.name.is_empty() {
+                    let key = key_of(call, about);
+                    self.replicas[replica.0 as usize].saw_lease(&key, &request.learnt);
+                    self.knowledge
+                        .saw_object(replica, request.reconcile, key, revision, step);
+                }
+            }
+            if request.call.verb == "watch" && request.status == 200 {
+                self.watch_arrived(WatchId(id.0), id, step);
+            }
+        }
+        self.step(replica, || {
+            let _ = reply.send(answer);
+        });
+        self.after_delivery(replica);
+    }
+
+    /// The client of a request has gone, or has closed its watch.
+    pub(super) fn cancelled(&mut self, id: RequestId) {
+        let watch = WatchId(id.0);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.reply = None;
+            let (replica, committed) = (request.replica, request.committed);
+            if committed {
+                self.requests.remove(&id);
+                self.agenda.remove(&Choice::DeliverReply(id));
+            }
+            self.record(Event::RequestCancelled {
+                replica,
+                request: id,
+                committed,
+            });
+        }
+        if self.watches.contains_key(&watch) {
+            self.close_watch(watch, crate::event::WatchEnd::Cancelled);
+        }
+    }
+
+    /// What a dead process had in flight is refused.
+    pub(super) fn drop_requests(&mut self, replica: ReplicaId) {
+        let of = |request: &InFlight| request.replica == replica;
+        let ids: Vec<RequestId> = self
+            .requests
+            .iter()
+            .filter(|(_, r)| of(r))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.requests.remove(&id);
+            self.agenda.remove(&Choice::CommitRequest(id));
+            self.agenda.remove(&Choice::DeliverReply(id));
+            self.server.cancel(server::RequestId(id.0));
+        }
+    }
+
+    fn matches(&self, filter: &RequestFilter, id: RequestId) -> bool {
+        let Some(request) = self.requests.get(&id) else {
+            return false;
+        };
+        let any = |list: &[String], value: &str| {
+            list.is_empty() || list.iter().any(|one| one.eq_ignore_ascii_case(value))
+        };
+        request.call.verb != "watch"
+            && any(&filter.verbs, &request.call.verb)
+            && any(&filter.operators, self.operator_of(request.replica))
+            && (filter.kinds.is_empty()
+                || self
+                    .kind_of(&request.call.group, &request.call.resource)
+                    .is_some_and(|kind| any(&filter.kinds, &kind)))
+    }
+
+    /// The kind behind a plural name.
+    pub(super) fn kind_of(&self, group: &str, resource: &str) -> Option<String> {
+        let row = self
+            .server
+            .registry()
+            .rows()
+            .find(|row| row.is(group, resource))?;
+        Some(row.kind.to_string())
+    }
+
+    /// A latency of the range: only in the timed way of time, where it decides the order.
+    pub(super) fn latency(&mut self, site: &'static str, range: crate::time::DurationRange) -> u64 {
+        match self.chooser.mode() {
+            crate::choice::TapeMode::Timed => self.chooser.delay(site, range),
+            crate::choice::TapeMode::Controlled => 0,
+        }
+    }
+}
+
+fn key_of(call: &Call, about: About) -> ObjectKey {
+    ObjectKey {
+        group: call.group.clone(),
+        resource: call.resource.clone(),
+        namespace: about.namespace,
+        name: about.name,
+    }
+}
+
+/// The answer of a server, or of what stands before it, that did not do what was asked.
+fn refusal(status: u16, retry_after_s: Option<u32>) -> http::Response<Bytes> {
+    let (reason, message) = match status {
+        409 => (
+            "Conflict",
+            "Operation cannot be fulfilled: the object has been modified; please apply your changes to the latest version and try again",
+        ),
+        429 => (
+            "TooManyRequests",
+            "too many requests, please try again later",
+        ),
+        503 => ("ServiceUnavailable", "apiserver is shutting down"),
+        504 => (
+            "Timeout",
+            "request did not complete within the allotted timeout",
+        ),
+        _ => (
+            "InternalError",
+            "Internal error occurred: etcdserver: request timed out",
+        ),
+    };
+    let details =
+        retry_after_s.map(|seconds| format!(",\"details\":{{\"retryAfterSeconds\":{seconds}}}"));
+    let body = format!(
+        "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"{message}\",\
+         \"reason\":\"{reason}\"{},\"code\":{status}}}",
+        details.unwrap_or_default()
+    );
+    let mut response = http::Response::new(Bytes::from(body));
+    *response.status_mut() =
+        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
+    if let Some(seconds) = retry_after_s {
+        headers.insert(http::header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
