@@ -90,7 +90,11 @@ TokenRequestSpec.audiences TypedLocalObjectReference.apiGroup TypedObjectReferen
 """.split()
 
 # Optional although their zero is their default.
-OMITTED = ["ReplicationControllerSpec.minReadySeconds", "ScaleSpec.replicas"]
+OMITTED = [
+    "ReplicationControllerSpec.minReadySeconds",
+    "ScaleSpec.replicas",
+    "ValidatingAdmissionPolicyBindingSpec.validationActions",
+]
 
 SPECIAL = {
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "json",

@@ -28,3 +28,6 @@ pub mod discovery;
 pub mod server;
 
 pub mod conform;
+
+#[cfg(feature = "serve")]
+pub mod serve;

@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use fake_apiserver::{ApiServer, Config, Cx, Ids, ServerId, Timestamp};
+use fake_apiserver::{
+    ids::SeededIds,
+    server::{ApiServer, Config, Cx, ServerId},
+};
 use http_body_util::{BodyExt, Full};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -27,27 +30,11 @@ const OBJECTS: usize = 100;
 const ROUNDS: usize = 15;
 const CALLS: usize = 400;
 
-/// Uids and suffixes by counting: cheap, and unique within the run.
-struct Counting(u64);
-
-impl Ids for Counting {
-    fn uid(&mut self) -> String {
-        self.0 += 1;
-        format!("00000000-0000-4000-8000-{:012x}", self.0)
-    }
-    fn suffix(&mut self) -> String {
-        self.0 += 1;
-        format!("{:05x}", self.0)
-    }
-    fn number(&mut self, below: u64) -> u64 {
-        self.0 += 1;
-        self.0 % below.max(1)
-    }
-}
-
 /// A client whose requests are answered by a state machine behind a mutex.
 fn reconverge_client() -> Client {
-    let server = Arc::new(Mutex::new((ApiServer::new(&Config::default()), Counting(0))));
+    let config = Config { caches_follow: true, ..Config::default() };
+    let now = config.began;
+    let server = Arc::new(Mutex::new((ApiServer::new(&config), SeededIds::new(1))));
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let server = server.clone();
         async move {
@@ -55,7 +42,7 @@ fn reconverge_client() -> Client {
             let body: Bytes = body.collect().await?.to_bytes();
             let mut guard = server.lock().expect("no call panics");
             let (server, ids) = &mut *guard;
-            let mut cx = Cx { now: Timestamp::from_micros(1_700_000_000_000_000), ids };
+            let mut cx = Cx { now, ids };
             let response = server.handle(&mut cx, ServerId(0), http::Request::from_parts(head, body));
             Ok::<_, kube::Error>(response.map(Full::new))
         }

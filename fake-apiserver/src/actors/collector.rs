@@ -36,6 +36,8 @@ pub(crate) struct Collector {
     dependents: BTreeMap<CompactString, BTreeSet<CompactString>>,
     /// Objects to look at, by uid.
     queue: BTreeMap<CompactString, (ResourceId, Key)>,
+    /// Kinds of custom objects that were deleted: their owners are gone even when the kind is (the REST mapper remembers).
+    gone_kinds: BTreeSet<(CompactString, CompactString)>,
 }
 
 fn owners(object: &Value) -> &[Value] {
@@ -71,7 +73,15 @@ impl Collector {
         let place = (entry.resource, entry.key.clone());
         match entry.new() {
             None => {
+                let custom = core.registry.by_id(entry.resource);
+                let custom = custom.is_none_or(|row| row.is_custom());
                 let collector = core.actors.collector();
+                if custom {
+                    let value = entry.object.value();
+                    let text = |name: &str| CompactString::from(value.str_at(&[name]));
+                    let kind = (text("apiVersion"), text("kind"));
+                    collector.gone_kinds.insert(kind);
+                }
                 collector.queue.remove(&uid);
                 collector.enqueue_dependents(&uid);
                 for owner in old_owners {
@@ -209,7 +219,13 @@ fn find_owner(
     reference: &Value,
 ) -> Option<Option<(Arc<Resource>, Arc<Object>)>> {
     let api_version = reference.str_at(&["apiVersion"]);
-    let row = core.row_of_kind(api_version, reference.str_at(&["kind"]))?;
+    let kind = reference.str_at(&["kind"]);
+    let Some(row) = core.row_of_kind(api_version, kind) else {
+        let gone = &core.actors.collector_ref().gone_kinds;
+        return gone
+            .contains(&(api_version.into(), kind.into()))
+            .then_some(None);
+    };
     let namespace = dependent.namespace();
     if row.namespaced && namespace.is_empty() {
         return None;

@@ -6,6 +6,7 @@
 
 mod collector;
 mod compaction;
+pub(crate) mod crd;
 mod expiry;
 mod namespaces;
 
@@ -51,6 +52,12 @@ pub enum Chore {
         /// Its key.
         key: Key,
     },
+    /// A CustomResourceDefinition is looked at: its names, whether it is served, what of it is left to delete. One write
+    /// at most.
+    Definition {
+        /// Its name.
+        name: CompactString,
+    },
     /// A watch gets a bookmark. Not needed to settle.
     Bookmark {
         /// The watch.
@@ -77,6 +84,7 @@ pub(crate) struct Actors {
     namespaces: Namespaces,
     expiry: Expiry,
     compaction: Compaction,
+    pub(crate) definitions: crd::Definitions,
 }
 
 impl Actors {
@@ -86,6 +94,7 @@ impl Actors {
             namespaces: Namespaces::default(),
             expiry: Expiry::default(),
             compaction: Compaction::new(began, config.began),
+            definitions: crd::Definitions::default(),
         }
     }
 
@@ -98,6 +107,7 @@ impl Actors {
             Namespaces::observe(core, entry);
         }
         Expiry::observe(core, entry);
+        crd::observe(core, entry);
     }
 
     /// Adds the chores that could be done now.
@@ -105,6 +115,7 @@ impl Actors {
         self.collector.chores(chores);
         self.namespaces.chores(now, chores);
         self.expiry.chores(now, chores);
+        self.definitions.chores(chores);
         let watches = core.watches.iter();
         let watches = watches.filter(|(_, watch)| core.has_bookmark(watch));
         chores.extend(watches.map(|(id, _)| Chore::Bookmark { watch: *id }));
@@ -118,6 +129,7 @@ impl Actors {
             Chore::Namespace { name } => Namespaces::perform(core, cx, name),
             Chore::ExpireEvent { key } => Expiry::perform(core, cx, key),
             Chore::Compact { revision } => Compaction::perform(core, cx.now, *revision),
+            Chore::Definition { name } => crd::perform(core, cx, name),
             Chore::Advance { .. } | Chore::Bookmark { .. } => {
                 unreachable!("caches and watches do their own chores")
             }
@@ -130,6 +142,10 @@ impl Actors {
         let namespaces = self.namespaces.next_deadline();
         let compaction = self.compaction.next_deadline(config);
         expiry.into_iter().chain(namespaces).chain(compaction).min()
+    }
+
+    pub(crate) fn collector_ref(&self) -> &Collector {
+        &self.collector
     }
 
     pub(crate) fn collector(&mut self) -> &mut Collector {

@@ -15,7 +15,7 @@ use crate::server::Session;
 use std::sync::Arc;
 
 /// What the match conditions of one hook or policy may spend.
-const MATCH_BUDGET: u64 = 250_000;
+const MATCH_BUDGET: u64 = 2_500_000;
 
 /// Whether match conditions let a hook or policy see the request.
 pub(super) enum Verdict {

@@ -9,6 +9,7 @@ pub(crate) mod expressions;
 mod json_patch;
 mod matching;
 mod merge;
+pub(crate) mod plugins;
 mod policies;
 mod policy_params;
 mod policy_source;
@@ -35,6 +36,9 @@ pub(crate) fn mutate(
 ) -> Result<bool, Halt> {
     let (mut policies, mut hooks) = (Reinvocation::default(), Reinvocation::default());
     let mut changed = false;
+    if attributes.operation != "DELETE" {
+        plugins::mutate(s, attributes, object)?;
+    }
     for again in [false, true] {
         changed |= policies::mutate(s, attributes, object, &mut policies, again)?;
         changed |= webhooks::mutate(s, attributes, object, &mut hooks, again)?;
@@ -51,8 +55,10 @@ pub(crate) fn validate(
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<(), Halt> {
+    plugins::validate(s, attributes, object)?;
     policies::validate(s, attributes, object)?;
-    webhooks::validate(s, attributes, object)
+    webhooks::validate(s, attributes, object)?;
+    plugins::charge(s, attributes, object)
 }
 
 /// Takes a patched object, back in the request's version: it must still decode (AD5).
@@ -104,14 +110,15 @@ fn time_left(s: &Session<'_>) -> Duration {
     Duration::from_micros(left as u64)
 }
 
-/// The answer of a request whose own deadline passed while a webhook was asked (AD4b).
+/// The answer of a request whose own deadline passed while a webhook was asked (AD4b): JSON
+/// that calls itself text.
 fn request_timeout() -> Status {
-    let mut status = Status::failure(
-        504,
-        "Timeout",
-        "Timeout: request did not complete within the allotted timeout",
+    let message = "Timeout: request did not complete within the allotted timeout";
+    let body = format!(
+        "{{\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"{message}\",\"reason\":\"Timeout\",\"details\":{{}},\"code\":504}}"
     );
-    status.details_mut();
+    let mut status = Status::failure(504, "Timeout", body);
+    status.text = true;
     status
 }
 

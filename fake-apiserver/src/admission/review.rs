@@ -159,6 +159,8 @@ pub(super) fn transport_error(url: &str, reply: &WebhookReply) -> Option<String>
     let post = |error: &str| format!("Post {}: {error}", go_quote(url));
     match reply {
         WebhookReply::TimedOut => Some(post("context deadline exceeded")),
+        // Whoever carried the call may have named it already.
+        WebhookReply::Failed(error) if error.starts_with("Post \"") => Some(error.clone()),
         WebhookReply::Failed(error) => Some(post(error)),
         WebhookReply::Answered { status, body } => http_error(*status, body),
     }

@@ -236,10 +236,7 @@ fn call_mutating(
     let shown = (!deleting).then_some(&*object);
     let prepared = prepare(s, attributes, invocation, shown);
     let verdict = match prepared.refused.clone() {
-        Some(error) => Err(CallError::Failed(format!(
-            "failed to call webhook: Post {}: {error}",
-            go_quote(&prepared.url)
-        ))),
+        Some(error) => Err(unreachable_hook(&prepared, &error)),
         None => {
             let reply = s.call(prepared.call.clone())?;
             read(&prepared, &reply, true)
@@ -278,7 +275,7 @@ fn call_mutating(
     Ok(changed)
 }
 
-/// Calls all validating webhooks; the first error in order is the answer.
+/// Calls all validating webhooks; the error that came first in time is the answer (AD9).
 pub(super) fn validate(
     s: &mut Session<'_>,
     attributes: &Attributes<'_>,
@@ -299,17 +296,22 @@ pub(super) fn validate(
         .filter(|(_, prepared)| prepared.refused.is_none())
         .map(|(_, prepared)| prepared.call.clone())
         .collect();
-    let mut replies = s.call_all(calls)?.into_iter();
-    let mut first = None;
+    let count = calls.len();
+    let replies = s.call_all(calls)?;
+    let order = s.answered(count);
+    let mut asked = 0;
+    let mut errors: Vec<(usize, Status)> = Vec::new();
     for (invocation, prepared) in &invocations {
-        let verdict = match &prepared.refused {
-            Some(error) => Err(CallError::Failed(format!(
-                "failed to call webhook: Post {}: {error}",
-                go_quote(&prepared.url)
-            ))),
+        let (when, verdict) = match &prepared.refused {
+            Some(error) => (0, Err(unreachable_hook(prepared, error))),
             None => {
-                let reply = replies.next().unwrap_or(WebhookReply::TimedOut);
-                read(prepared, &reply, false)
+                let reply = &replies[asked];
+                let when = order.iter().position(|index| *index == asked);
+                asked += 1;
+                (
+                    when.map_or(count, |when| when + 1),
+                    read(prepared, reply, false),
+                )
             }
         };
         let hook = &invocation.hook;
@@ -322,14 +324,20 @@ pub(super) fn validate(
             Err(CallError::Failed(_)) if hook.ignores_failures() => None,
             Err(CallError::Failed(error)) => Some(hook.failed(&error)),
         };
-        if let Some(error) = error {
-            first.get_or_insert(error);
-        }
+        errors.extend(error.map(|error| (when, error)));
     }
-    match first {
-        Some(status) => Err(status.into()),
+    match errors.into_iter().min_by_key(|(when, _)| *when) {
+        Some((_, status)) => Err(status.into()),
         None => Ok(()),
     }
+}
+
+/// The error of a call that was not made.
+fn unreachable_hook(prepared: &Prepared, error: &str) -> CallError {
+    CallError::Failed(format!(
+        "failed to call webhook: Post {}: {error}",
+        go_quote(&prepared.url)
+    ))
 }
 
 /// How long a request may take in all (FC2).

@@ -7,7 +7,7 @@
 use super::compare::{self, Comparison};
 use super::entries::{self, Entry};
 use super::field_set::FieldSet;
-use super::managed::{self, Tracking};
+use super::managed::{self, Tracking, Versions};
 use super::shape::Shape;
 use super::typed;
 use crate::json::{self, Value};
@@ -57,15 +57,18 @@ pub fn apply(
     managed::reconcile(tracking, &mut entries);
     let kubectl = tracking.manager == "kubectl";
     let mut outcome = attempt(tracking, &base, applied, entries.clone(), force);
-    if let Err(conflicts) = &outcome
+    if let Err(Refusal::Conflicts(conflicts)) = &outcome
         && kubectl
     {
         outcome = match after_client_side_apply(tracking, &base, conflicts.clone()) {
             conflicts if conflicts.is_empty() => attempt(tracking, &base, applied, entries, true),
-            conflicts => Err(conflicts),
+            conflicts => Err(Refusal::Conflicts(conflicts)),
         };
     }
-    let (merged, entries) = outcome.map_err(conflict_status)?;
+    let (merged, entries) = outcome.map_err(|refusal| match refusal {
+        Refusal::Conflicts(conflicts) => conflict_status(conflicts),
+        Refusal::Failed(status) => status,
+    })?;
     let mut object = merged.unwrap_or(base);
     if kubectl {
         renew_last_applied(&mut object, applied);
@@ -77,6 +80,12 @@ pub fn apply(
 /// A manager and the fields of its that an apply would change.
 type Conflicts = Vec<(Entry, FieldSet)>;
 
+/// Why a try failed.
+enum Refusal {
+    Conflicts(Conflicts),
+    Failed(Status),
+}
+
 /// One try: the merged object (none if nothing in it changed) and the entries, or the conflicts.
 fn attempt(
     tracking: &Tracking<'_>,
@@ -84,7 +93,7 @@ fn attempt(
     applied: &Value,
     mut entries: Vec<Entry>,
     force: bool,
-) -> Result<(Option<Value>, Vec<Entry>), Conflicts> {
+) -> Result<(Option<Value>, Vec<Entry>), Refusal> {
     let shape = tracking.shape();
     let mut fields = typed::field_set_of(shape, applied);
     tracking.ignored.filter(&mut fields);
@@ -107,13 +116,13 @@ fn attempt(
     let mut merged = base.clone();
     typed::merge(shape, &mut merged, applied);
     if let Some(last) = last {
-        prune(tracking, &mut merged, &entries, &last);
+        prune(tracking, &mut merged, &entries, &last).map_err(Refusal::Failed)?;
     }
     let changes = managed::changes(tracking, shape, base, &merged);
     if !force {
         let conflicts = conflicts(tracking, base, &merged, &changes, &entries[..at]);
         if !conflicts.is_empty() {
-            return Err(conflicts);
+            return Err(Refusal::Conflicts(conflicts));
         }
     }
     // Order counts here, unlike in the comparison: a reordered list is a change that moves no ownership.
@@ -133,13 +142,11 @@ fn conflicts(
     changes: &Comparison,
     others: &[Entry],
 ) -> Conflicts {
-    if changes.taken.is_empty() {
-        return Vec::new();
-    }
+    let mut versions = Versions::new(tracking, base, merged, changes.clone());
     let mut found: Conflicts = others
         .iter()
         .map(|entry| {
-            let changes = managed::in_version(tracking, base, merged, changes, &entry.api_version);
+            let changes = versions.changes(&entry.api_version);
             (entry.clone(), entry.fields.intersection(&changes.taken))
         })
         .filter(|(_, fields)| !fields.is_empty())
@@ -149,14 +156,32 @@ fn conflicts(
 }
 
 /// Removes what this manager applied last, does not say now, and nobody else owns (F5).
-fn prune(tracking: &Tracking<'_>, merged: &mut Value, entries: &[Entry], last: &Entry) {
+fn prune(
+    tracking: &Tracking<'_>,
+    merged: &mut Value,
+    entries: &[Entry],
+    last: &Entry,
+) -> Result<(), Status> {
     let own = entries.last().map(|entry| &entry.fields);
-    if last.fields.is_empty() || own.is_some_and(|own| own.contains(&last.fields)) {
-        return;
+    if last.fields.is_empty() {
+        return Ok(());
     }
     let Some(shape) = tracking.shape_of_version(&last.api_version) else {
-        return;
+        return Ok(());
     };
+    if last.api_version != tracking.api_version {
+        // The real server converts the merged object first, and that version need not know all of it.
+        let errors = typed::validate(shape, merged);
+        if !errors.is_empty() {
+            return Err(Status::bare(format!(
+                "failed to prune fields: failed to convert merged object to last applied version: {}",
+                typed::error_text(&errors)
+            )));
+        }
+    }
+    if own.is_some_and(|own| own.contains(&last.fields)) {
+        return Ok(());
+    }
     let given_up = typed::name_parents(shape, last.fields.tree());
     let mut pruned = merged.clone();
     typed::remove(shape, &mut pruned, given_up.tree());
@@ -188,6 +213,7 @@ fn prune(tracking: &Tracking<'_>, merged: &mut Value, entries: &[Entry], last: &
     gone.subtract(&named_fields(shape, &pruned));
     let gone = gone.intersection(&given_up);
     typed::remove_all(shape, merged, &gone);
+    Ok(())
 }
 
 fn named_fields(shape: Shape<'_>, value: &Value) -> FieldSet {

@@ -20,13 +20,6 @@ pub(crate) struct Comparison {
     pub(crate) removed: FieldSet,
 }
 
-impl Comparison {
-    /// True if nothing differs.
-    pub(crate) fn is_same(&self) -> bool {
-        self.taken.is_empty() && self.removed.is_empty()
-    }
-}
-
 /// Compares two objects of one type.
 pub(crate) fn compare(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison {
     let mut node = Node::default();

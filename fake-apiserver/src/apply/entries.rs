@@ -93,7 +93,8 @@ impl Entry {
         (typed && operation && !entry.api_version.is_empty()).then_some(entry)
     }
 
-    fn write(self) -> Value {
+    /// The entry as stored.
+    pub(crate) fn write(self) -> Value {
         let mut map = Map::with_capacity(7);
         map.insert("apiVersion", self.api_version);
         map.insert("fieldsType", CompactString::const_new("FieldsV1"));
@@ -144,6 +145,53 @@ pub(crate) fn read_sent(list: &Value) -> Option<Vec<Entry>> {
         by_manager.insert(entry.identifier(), entry);
     }
     Some(by_manager.into_values().collect())
+}
+
+/// What is wrong with managedFields that admission left behind, in the server's words (AD6).
+pub fn invalid_entries(list: &Value) -> Option<String> {
+    let items = list.as_array()?;
+    items.iter().enumerate().find_map(|(at, item)| {
+        if !matches!(item.str_at(&["operation"]), "Apply" | "Update") {
+            return Some("operation must be `Apply` or `Update`".to_owned());
+        }
+        if item.str_at(&["apiVersion"]).is_empty() {
+            return Some("apiVersion must not be empty".to_owned());
+        }
+        match item.str_at(&["fieldsType"]) {
+            "FieldsV1" => {}
+            "" => return Some(format!("missing fieldsType in managed fields entry {at}")),
+            other => {
+                let other = crate::status::go_quote(other);
+                return Some(format!(
+                    "invalid fieldsType {other} in managed fields entry {at}"
+                ));
+            }
+        }
+        let fields = item.get("fieldsV1").filter(|fields| !fields.is_null())?;
+        if FieldSet::parse(fields).is_some() {
+            return None;
+        }
+        Some(unreadable(item, fields))
+    })
+}
+
+fn unreadable(item: &Value, fields: &Value) -> String {
+    let time = match item.str_at(&["time"]) {
+        "" => "<nil>".to_owned(),
+        time => format!("{} +0000 UTC", time.replace('T', " ").trim_end_matches('Z')),
+    };
+    let text = fields.to_string();
+    let bad = fields.as_object().into_iter().flatten().map(|(key, _)| key);
+    let bad = bad.filter(|key| !key.contains(':') && *key != ".");
+    let bad = bad.take(1).collect::<String>();
+    let byte = text.find(&bad).map_or(0, |at| at + bad.len() + 2);
+    format!(
+        "error decoding versioned set from {{{} {} {} {time} FieldsV1 {text} {}}}: error decoding set: parsing key as path element: missing colon: {bad}, error found in #{byte} byte of ...|{text}|..., bigger context ...|{text}|...",
+        item.str_at(&["manager"]),
+        item.str_at(&["operation"]),
+        item.str_at(&["apiVersion"]),
+        item.str_at(&["subresource"]),
+    )
 }
 
 /// True for `[]` and `[{}]`, with which clients empty the list (F10).

@@ -76,11 +76,6 @@ impl FieldSet {
         cut(&mut self.0, path);
     }
 
-    /// Removes everything that is not at or below a top-level key.
-    pub(crate) fn keep_only(&mut self, key: &str) {
-        self.0.retain(|name, _| name == key);
-    }
-
     /// Removes one member, leaving what is below it.
     pub(crate) fn drop_member(&mut self, path: &[&str]) {
         drop_member(&mut self.0, path);

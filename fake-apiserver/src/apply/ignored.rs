@@ -12,8 +12,6 @@ pub enum Ignored {
     Nothing,
     /// These, and all below them.
     Below(&'static [&'static [&'static str]]),
-    /// All but this one and what is below it.
-    AllBut(&'static str),
 }
 
 const STATUS: Ignored = Ignored::Below(&[&["f:status"]]);
@@ -24,7 +22,7 @@ impl Ignored {
     /// What the endpoint of a custom resource ignores.
     pub fn custom(subresource: &str, has_status: bool) -> Ignored {
         match subresource {
-            "status" => Ignored::AllBut("f:status"),
+            "status" => SPEC_METADATA,
             "" if has_status => STATUS,
             _ => Ignored::Nothing,
         }
@@ -74,7 +72,6 @@ impl Ignored {
                     set.cut(path);
                 }
             }
-            Ignored::AllBut(key) => set.keep_only(key),
         }
     }
 

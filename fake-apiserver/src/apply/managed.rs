@@ -4,11 +4,9 @@
 //! Source: apimachinery `util/managedfields/internal/{fieldmanager,managedfieldsupdater,stripmeta,skipnonapplied}.go`,
 //! structured-merge-diff v6 `merge/update.go`.
 
-use std::borrow::Cow;
-
 use super::compare::{Comparison, compare};
 use super::entries::{self, Entry};
-use super::field_set::{self, FieldSet, SELF, children, is_member};
+use super::field_set::{FieldSet, SELF, children, is_member};
 use super::ignored::Ignored;
 use super::shape::Shape;
 use crate::json::{CompactString, Map, Value};
@@ -68,7 +66,12 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
         // F11: without managedFields nothing is tracked until the first apply.
         return;
     };
-    entries.retain(|entry| tracking.shape_of_version(&entry.api_version).is_some());
+    let known = |entry: &Entry| tracking.shape_of_version(&entry.api_version).is_some();
+    if tracking.schema.name().is_none() && !entries.iter().all(known) {
+        // A custom resource cannot be converted to a version that is gone: all that is tracked is lost (F12).
+        return;
+    }
+    entries.retain(known);
     reconcile(tracking, &mut entries);
     record(tracking, live, new, &mut entries, tracking.manager);
     entries::cap(&mut entries);
@@ -145,11 +148,16 @@ pub(crate) fn changes(
     old: &Value,
     new: &Value,
 ) -> Comparison {
+    let mut changes = unfiltered(shape, old, new);
+    tracking.ignored.filter_comparison(&mut changes);
+    changes
+}
+
+fn unfiltered(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison {
     let mut changes = compare(shape, old, new);
     // managedFields are no field of the object here, on either side.
     changes.removed.cut(&["f:metadata", "f:managedFields"]);
     changes.taken.cut(&["f:metadata", "f:managedFields"]);
-    tracking.ignored.filter_comparison(&mut changes);
     changes
 }
 
@@ -162,12 +170,10 @@ pub(crate) fn settle(
     entries: &mut Vec<Entry>,
     but: Option<usize>,
 ) {
-    if !changes.is_same() {
-        for (index, entry) in entries.iter_mut().enumerate() {
-            if Some(index) == but {
-                continue;
-            }
-            let changes = in_version(tracking, old, new, &changes, &entry.api_version);
+    let mut versions = Versions::new(tracking, old, new, changes);
+    for (index, entry) in entries.iter_mut().enumerate() {
+        if Some(index) != but {
+            let changes = versions.changes(&entry.api_version);
             entry.fields.subtract(&changes.taken);
             entry.fields.subtract(&changes.removed);
         }
@@ -175,22 +181,47 @@ pub(crate) fn settle(
     entries.retain(|entry| !entry.fields.is_empty());
 }
 
-/// The comparison as an entry of another version sees it.
-pub(crate) fn in_version<'c>(
-    tracking: &Tracking<'_>,
-    old: &Value,
-    new: &Value,
-    changes: &'c Comparison,
-    api_version: &str,
-) -> Cow<'c, Comparison> {
-    if api_version == tracking.api_version {
-        return Cow::Borrowed(changes);
-    }
-    match (tracking.other_version)(api_version) {
-        Some(schema) if !std::ptr::eq(schema, tracking.schema) => {
-            Cow::Owned(self::changes(tracking, Shape::of(schema), old, new))
+/// What a write changes, as entries of each version see it. What the endpoint ignores counts in its own version only.
+pub(crate) struct Versions<'a, 't> {
+    tracking: &'a Tracking<'t>,
+    old: &'a Value,
+    new: &'a Value,
+    own: Comparison,
+    others: Vec<(CompactString, Comparison)>,
+}
+
+impl<'a, 't> Versions<'a, 't> {
+    pub(crate) fn new(
+        tracking: &'a Tracking<'t>,
+        old: &'a Value,
+        new: &'a Value,
+        own: Comparison,
+    ) -> Versions<'a, 't> {
+        Versions {
+            tracking,
+            old,
+            new,
+            own,
+            others: Vec::new(),
         }
-        _ => Cow::Borrowed(changes),
+    }
+
+    pub(crate) fn changes(&mut self, api_version: &str) -> &Comparison {
+        if api_version == self.tracking.api_version {
+            return &self.own;
+        }
+        let known = self
+            .others
+            .iter()
+            .position(|(version, _)| version == api_version);
+        let at = known.unwrap_or_else(|| {
+            let shape = self.tracking.shape_of_version(api_version);
+            let shape = shape.unwrap_or_else(|| self.tracking.shape());
+            let changes = unfiltered(shape, self.old, self.new);
+            self.others.push((api_version.into(), changes));
+            self.others.len() - 1
+        });
+        &self.others[at].1
     }
 }
 
@@ -315,11 +346,4 @@ fn same_but_managed_fields(old: &Value, new: &Value) -> bool {
                     _ => v1 == v2,
                 }
         })
-}
-
-/// A field of the path form `f:spec`, `f:replicas`, … as a set.
-pub(crate) fn path_set(path: &[&str]) -> FieldSet {
-    let keys: Vec<CompactString> = path.iter().map(|name| field_set::field_key(name)).collect();
-    let keys: Vec<&str> = keys.iter().map(CompactString::as_str).collect();
-    FieldSet::of_path(&keys)
 }

@@ -11,6 +11,7 @@ mod entries;
 mod field_set;
 mod ignored;
 mod managed;
+mod scale;
 mod shape;
 mod typed;
 
@@ -19,5 +20,7 @@ mod tests;
 
 pub use applying::apply;
 pub(crate) use applying::object_text;
+pub use entries::invalid_entries;
 pub use ignored::Ignored;
 pub use managed::{Tracking, keep_times, track};
+pub use scale::{ReplicasPath, SCALE_VERSION, to_parent, to_scale};

@@ -64,7 +64,11 @@ impl<'s> Shape<'s> {
     pub(crate) fn of(schema: &'s Schema) -> Shape<'s> {
         match (schema.kind(), schema.special()) {
             // Quantities and their like are scalars; free-form values are what they are.
-            (_, Special::Raw | Special::Json | Special::Fields) => Shape::Deduced,
+            (_, Special::Raw) => Shape::Typed {
+                schema,
+                atomic: true,
+            },
+            (_, Special::Json | Special::Fields) => Shape::Deduced,
             (_, special) if special != Special::None => Shape::Typed {
                 schema,
                 atomic: false,
@@ -186,8 +190,9 @@ impl<'s> Shape<'s> {
             return None;
         }
         let child = field.schema();
+        let structure = matches!(field.default(), Some(Value::Object(map)) if map.is_empty());
         Some(match (child.kind(), child.special()) {
-            _ if field.pointer() => &NULL,
+            _ if field.pointer() && !structure => &NULL,
             (Type::Object, Special::None) if !child.is_map() => &EMPTY,
             (Type::String, Special::None) => &TEXT,
             (Type::Integer | Type::Number, Special::None) => &NUMBER,

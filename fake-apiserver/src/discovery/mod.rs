@@ -120,19 +120,21 @@ fn page(registry: &Registry, request: &Request) -> Result<Page, Status> {
             get_only()?;
             Ok(Page::Document(list))
         }
-        ["apis", group, version] => match plain::resources(registry, group, version) {
-            // The documents of custom groups answer any method.
-            Some(list) => {
-                if registry.is_builtin_group(group) {
-                    get_only()?;
+        ["apis", group, version] if !group.is_empty() => {
+            match plain::resources(registry, group, version) {
+                // The documents of custom groups answer any method.
+                Some(list) => {
+                    if registry.is_builtin_group(group) {
+                        get_only()?;
+                    }
+                    Ok(Page::Document(list))
                 }
-                Ok(Page::Document(list))
+                None if registry.is_builtin_group(group) && !group.is_empty() => {
+                    Err(Status::path_not_found())
+                }
+                None => Err(Status::page_not_found()),
             }
-            None if registry.is_builtin_group(group) && !group.is_empty() => {
-                Err(Status::path_not_found())
-            }
-            None => Err(Status::page_not_found()),
-        },
+        }
         ["api", _, ..] => Err(Status::path_not_found()),
         ["apis", group, ..] if registry.is_builtin_group(group) && !group.is_empty() => {
             Err(Status::path_not_found())

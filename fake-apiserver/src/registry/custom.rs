@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Facts, Index, Resource, ResourceId, Subresource, Verbs, builtin};
+use crate::cel;
 use crate::json::{CompactString, Value};
-use crate::schema::Schema;
+use crate::schema::{self, Schema};
 use crate::strategy;
 
 /// What a custom row knows beyond the common columns.
@@ -26,6 +27,14 @@ pub struct CustomVersion {
     pub preserve_unknown_fields: bool,
     /// True once the CRD is being deleted: no creates any more (L10).
     pub terminating: bool,
+    /// Its CEL rules.
+    pub rules: Arc<cel::rules::Rules>,
+    /// The schema of the storage version.
+    pub storage_schema: Arc<Schema>,
+    /// The `Warning` of every request, if the version is deprecated.
+    pub deprecation_warning: Option<String>,
+    /// True if stored objects may not have the shape of this version: versions differ, or the schema has changed.
+    pub reshapes: bool,
 }
 
 /// All custom rows.
@@ -121,6 +130,11 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
     let kind = text(&names["kind"]);
     let mut subresources = Vec::new();
     let declared = &version["subresources"];
+    let open_api = &version["schema"]["openAPIV3Schema"];
+    let alike = |other: &Value| other["schema"] == version["schema"];
+    let same = spec["versions"]
+        .as_array()
+        .is_none_or(|versions| versions.iter().all(alike));
     if declared.get("status").is_some() {
         subresources.push(Subresource {
             name: "status".into(),
@@ -158,10 +172,19 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
         custom: Some(Arc::new(CustomVersion {
             definition: text(&definition["metadata"]["name"]),
             version: version.clone(),
-            schema: Arc::new(crate::schema::build(&version["schema"]["openAPIV3Schema"])),
             conversion: spec["conversion"].clone(),
             preserve_unknown_fields: spec["preserveUnknownFields"] == Value::Bool(true),
-            terminating: definition["metadata"].get("deletionTimestamp").is_some(),
+            terminating: schema::crd::condition(definition, "Terminating") == "True",
+            schema: Arc::new(schema::build(open_api)),
+            storage_schema: Arc::new(match storage {
+                Some(storage) => schema::build(&storage["schema"]["openAPIV3Schema"]),
+                None => Schema::default(),
+            }),
+            rules: Arc::new(cel::rules::compile(open_api, true)),
+            deprecation_warning: deprecation(&group, &kind, version, spec.array_at(&["versions"])),
+            reshapes: status_defaults(version)
+                || !same
+                || definition.i64_at(&["metadata", "generation"]).unwrap_or(1) > 1,
         })),
         type_head: super::builtin::type_head(&group, &version_name, &kind),
         version: version_name,
@@ -176,4 +199,54 @@ fn accepted_names(definition: &Value) -> &Value {
         Some(names) if !names["kind"].as_str().unwrap_or_default().is_empty() => names,
         _ => &definition["spec"]["names"],
     }
+}
+
+// A created object has no status, but one is filled in whenever it is read.
+fn status_defaults(version: &Value) -> bool {
+    let status = version.at(&["schema", "openAPIV3Schema", "properties", "status"]);
+    status.is_some_and(|status| status.get("default").is_some())
+}
+
+/// L12: the warning of a deprecated version. The newest version that is served and not deprecated is recommended, if it is
+/// newer.
+fn deprecation(group: &str, kind: &str, version: &Value, versions: &[Value]) -> Option<String> {
+    let flag = |version: &Value, name: &str| version[name] == Value::Bool(true);
+    if !flag(version, "deprecated") {
+        return None;
+    }
+    if let Some(given) = version["deprecationWarning"].as_str() {
+        return Some(given.to_owned());
+    }
+    let name = version.str_at(&["name"]);
+    let usable = versions
+        .iter()
+        .filter(|other| flag(other, "served") && !flag(other, "deprecated"));
+    let newer = usable
+        .map(|other| other.str_at(&["name"]))
+        .filter(|other| rank(other) > rank(name));
+    let newest = newer.max_by_key(|other| rank(other));
+    let advice = newest.map(|newest| format!("; use {group}/{newest} {kind}"));
+    Some(format!(
+        "{group}/{name} {kind} is deprecated{}",
+        advice.unwrap_or_default()
+    ))
+}
+
+/// A version's place by priority (A3): GA, beta, alpha, each by its numbers; other names are below them.
+pub(crate) fn rank(version: &str) -> (u8, u64, u64, std::cmp::Reverse<&str>) {
+    let parse = || {
+        let rest = version.strip_prefix('v')?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let major: u64 = rest[..digits].parse().ok()?;
+        let (stage, minor) = match &rest[digits..] {
+            "" => (3, 0),
+            rest => match (rest.strip_prefix("beta"), rest.strip_prefix("alpha")) {
+                (Some(minor), _) => (2, minor.parse().ok()?),
+                (_, Some(minor)) => (1, minor.parse().ok()?),
+                _ => return None,
+            },
+        };
+        Some((stage, major, minor, std::cmp::Reverse("")))
+    };
+    parse().unwrap_or((0, 0, 0, std::cmp::Reverse(version)))
 }

@@ -143,6 +143,21 @@ impl Resource {
         self.subresource("status").is_some()
     }
 
+    /// True if stored objects may have to be changed before they are served as this row.
+    pub fn reshapes(&self) -> bool {
+        self.storage_version.0 != self.group
+            || self.storage_version.1 != self.version
+            || self.custom.as_ref().is_some_and(|custom| custom.reshapes)
+    }
+
+    /// The schema of its objects.
+    pub fn schema(&self) -> Option<&Schema> {
+        match &self.custom {
+            Some(custom) => Some(&custom.schema),
+            None => self.schema,
+        }
+    }
+
     /// True for custom resources.
     pub fn is_custom(&self) -> bool {
         self.custom.is_some()

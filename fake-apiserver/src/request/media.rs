@@ -198,7 +198,9 @@ pub fn body_type(content_type: &str) -> Result<BodyType, Status> {
 
 /// The type of a PATCH body; 415 if it is not understood. Custom resources know no strategic patch.
 pub fn patch_type(content_type: &str, custom: bool) -> Result<BodyType, Status> {
-    match essence(content_type).as_str() {
+    // Unlike anywhere else, case counts here.
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    match essence {
         "application/json-patch+json" => Ok(BodyType::JsonPatch),
         "application/merge-patch+json" => Ok(BodyType::MergePatch),
         "application/apply-patch+yaml" => Ok(BodyType::Apply),

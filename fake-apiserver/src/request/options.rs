@@ -67,13 +67,15 @@ impl ListOptions {
     pub fn for_watch(query: &Query) -> Result<ListOptions, Status> {
         let mut options = ListOptions::read(query)?;
         let unset = matches!(options.resource_version.as_str(), "" | "0");
-        if unset && options.initial_events.is_none() && options.matching.is_empty() {
+        // The old /watch/ prefix without the parameter is not defaulted.
+        let asked = query.flag("watch") == Some(true);
+        if asked && unset && options.initial_events.is_none() && options.matching.is_empty() {
             options.initial_events = Some(true);
             options.matching = "NotOlderThan".into();
         }
         let mut causes = Vec::new();
         let field = "resourceVersionMatch";
-        if options.initial_events.is_some() && options.matching.is_empty() {
+        if options.initial_events.is_some() && options.matching != "NotOlderThan" {
             let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             causes.push(Cause::forbidden(field, why));
         }
@@ -327,20 +329,33 @@ impl DeleteOptions {
     /// Options of a decoded body (also `deleteOptions` of an Eviction).
     pub fn from_value(value: &Value) -> Result<DeleteOptions, Status> {
         let text = |path: &[&str]| value.at(path).and_then(Value::as_str).map(str::to_owned);
-        let integer = |name: &str, go: &str| {
-            match value.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(number) => number.as_i64().map(Some).ok_or_else(|| {
-                Status::bad_request(format!(
+        let go_types = [
+            ("gracePeriodSeconds", "int64"),
+            ("preconditions", "v1.Preconditions"),
+            ("orphanDependents", "bool"),
+            ("propagationPolicy", "v1.DeletionPropagation"),
+            ("dryRun", "[]string"),
+        ];
+        for (name, go) in go_types {
+            let field = &value[name];
+            let fits = match name {
+                _ if field.is_null() => true,
+                "gracePeriodSeconds" => matches!(field, Value::Int(_)),
+                "preconditions" => field.is_object(),
+                "orphanDependents" => field.as_bool().is_some(),
+                "propagationPolicy" => field.is_string(),
+                _ => field.is_array(),
+            };
+            if !fits {
+                return Err(Status::bad_request(format!(
                     "json: cannot unmarshal {} into Go struct field DeleteOptions.{name} of type {go}",
-                    number.type_name()
-                ))
-            }),
+                    field.type_name()
+                )));
+            }
         }
-        };
         let mut causes = Vec::new();
         let mut options = DeleteOptions {
-            grace_seconds: integer("gracePeriodSeconds", "int64")?,
+            grace_seconds: value.i64_at(&["gracePeriodSeconds"]),
             orphan_dependents: value.get("orphanDependents").and_then(Value::as_bool),
             propagation: text(&["propagationPolicy"]),
             uid: text(&["preconditions", "uid"]),

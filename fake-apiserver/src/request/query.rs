@@ -11,7 +11,9 @@ pub struct Query {
 impl Query {
     /// From the text behind the `?`.
     pub fn parse(text: &str) -> Query {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        // A16: what cannot be read is as if it were not there.
+        let readable = |pair: &&str| !pair.is_empty() && !pair.contains(';') && escaped(pair);
+        let pairs = text.split('&').filter(readable);
         let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name, true), decode(value, true))
@@ -67,6 +69,16 @@ fn parse_int(text: &str) -> Result<i64, Status> {
     Err(Status::bad_request(format!(
         "strconv.ParseInt: parsing {quoted}: {why}"
     )))
+}
+
+/// True if every `%` is followed by two hex digits.
+fn escaped(text: &str) -> bool {
+    let mut parts = text.split('%');
+    parts.next();
+    parts.all(|part| {
+        let digits = part.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Undoes percent encoding; in a query `+` is a blank.

@@ -46,13 +46,15 @@ impl RequestInfo {
             verb: method.as_str().to_ascii_lowercase(),
             ..RequestInfo::default()
         };
-        let trimmed = path.strip_prefix('/').unwrap_or(path);
-        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+        // A15: escapes are undone before the path is cut, so that `%2F` separates; slashes at the end mean nothing.
+        let path = decode(path, false);
+        let trimmed = path.strip_prefix('/').unwrap_or(&path);
+        let trimmed = trimmed.trim_end_matches('/');
         info.broken = trimmed.split('/').any(str::is_empty);
         let parts: Vec<String> = trimmed
             .split('/')
             .filter(|part| !part.is_empty())
-            .map(|part| decode(part, false))
+            .map(str::to_owned)
             .collect();
         let mut rest = match parts.first().map(String::as_str) {
             Some("api") if parts.len() >= 2 => {

@@ -15,6 +15,11 @@ pub fn default(schema: &Schema, value: &mut Value) {
     super::coerce_nulls(schema, value);
 }
 
+/// Fills in the defaults below a node and leaves other nulls alone: what apply merged is not coerced (F5a).
+pub fn fill_defaults(schema: &Schema, value: &mut Value) {
+    fill(schema, value);
+}
+
 fn fill(schema: &Schema, value: &mut Value) {
     if !schema.has_defaults {
         return;

@@ -49,16 +49,13 @@ fn walk(schema: &Schema, value: &Value, path: &mut String, causes: &mut Vec<Caus
         }
         Value::Array(items) => {
             match schema.list_type() {
-                ListType::Set => unique(
-                    items.iter().map(|item| item.to_string()),
-                    path,
-                    causes,
-                    |i| items[i].clone(),
-                ),
+                ListType::Set => unique(items.iter().map(told_apart), path, causes, |i| {
+                    items[i].clone()
+                }),
                 ListType::Map if items.iter().all(Value::is_object) => {
                     let keys = |item: &Value| keys_of(schema, item);
                     unique(
-                        items.iter().map(|item| keys(item).to_string()),
+                        items.iter().map(|item| told_apart(&keys(item))),
                         path,
                         causes,
                         |i| keys(&items[i]),
@@ -104,4 +101,9 @@ fn keys_of(schema: &Schema, item: &Value) -> Value {
         }
     }
     Value::Object(keys)
+}
+
+// 1 and 1.0 are written alike but are no duplicates.
+fn told_apart(value: &Value) -> String {
+    format!("{value:?}")
 }

@@ -59,7 +59,7 @@ fn resource(value: &Value, path: &str, causes: &mut Vec<Cause>) {
     for name in ["apiVersion", "kind"] {
         let field = format!("{path}.{name}");
         match value.get(name) {
-            None => causes.push(Cause::required(field, "must not be empty")),
+            None => causes.push(Cause::required(field, "")),
             Some(Value::String(text)) if text.is_empty() => {
                 causes.push(Cause::invalid(field, &value[name], "must not be empty"));
             }

@@ -25,10 +25,10 @@ mod validate;
 
 pub use builtin::Schemas;
 pub use decode::{Decoded, decode, normalise};
-pub use default::default;
+pub use default::{default, fill_defaults};
 pub use list_type::{duplicates, validate_lists};
 pub use metadata::validate_embedded;
-pub use prune::{coerce_metadata, coerce_nulls, decode_custom, prune};
+pub use prune::{coerce_metadata, coerce_nulls, decode_custom, prune, whole_numbers};
 pub use structural::build;
 pub use validate::{validate, validate_below};
 

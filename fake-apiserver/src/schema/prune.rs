@@ -11,7 +11,7 @@ use crate::json::{Map, Value};
 /// Decodes an object of a custom resource (without defaulting); the error is Go's text about `metadata`.
 pub fn decode_custom(schema: &Schema, mut value: Value) -> Result<Decoded, String> {
     let mut unknown = Vec::new();
-    numbers(&mut value);
+    large_numbers(&mut value);
     prune_root(schema, &mut value, &mut unknown);
     coerce_metadata(schema, &mut value, true, &mut unknown)?;
     unknown.sort();
@@ -213,15 +213,25 @@ pub fn coerce_nulls(schema: &Schema, value: &mut Value) {
     }
 }
 
-/// Numbers as Go stores them: whole floats are integers, integers beyond 64 bits are floats.
-pub(crate) fn numbers(value: &mut Value) {
+// Integers beyond 64 bits are floats.
+fn large_numbers(value: &mut Value) {
+    match value {
+        Value::UInt(number) => *value = Value::Float(*number as f64),
+        Value::Array(items) => items.iter_mut().for_each(large_numbers),
+        Value::Object(map) => map.values_mut().for_each(large_numbers),
+        _ => {}
+    }
+}
+
+/// Whole floats become integers, as they do by being written and read again. Until an object is stored they are told
+/// apart: 1 and 1.0 are no duplicates (L6).
+pub fn whole_numbers(value: &mut Value) {
     match value {
         Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.2e18 => {
             *value = Value::Int(*number as i64)
         }
-        Value::UInt(number) => *value = Value::Float(*number as f64),
-        Value::Array(items) => items.iter_mut().for_each(numbers),
-        Value::Object(map) => map.values_mut().for_each(numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
         _ => {}
     }
 }

@@ -88,8 +88,7 @@ impl Validator<'_> {
                 Value::String(text) => text.to_string(),
                 other => other.to_string(),
             });
-            let mut allowed: Vec<String> = allowed.collect();
-            allowed.sort();
+            let allowed: Vec<String> = allowed.collect();
             let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
             outcome
                 .causes
@@ -258,30 +257,7 @@ impl Validator<'_> {
     fn string(&self, schema: &Schema, text: &str, outcome: &mut Outcome) {
         outcome.checks += 1;
         if let Some(rules) = &schema.rules {
-            let long =
-                |limit: i64| text.len() as i64 > limit && text.chars().count() as i64 > limit;
-            if let Some(max) = rules.max_length.filter(|max| long(*max)) {
-                outcome.causes.push(too_long(self.field(), max));
-            }
-            if let Some(min) = rules
-                .min_length
-                .filter(|min| (text.chars().count() as i64) < *min)
-            {
-                outcome.causes.push(self.invalid(
-                    &text.into(),
-                    &format!("should be at least {min} chars long"),
-                ));
-            }
-            if let Some(pattern) = rules
-                .pattern
-                .as_ref()
-                .filter(|pattern| !pattern.matches(text))
-            {
-                outcome.causes.push(self.invalid(
-                    &text.into(),
-                    &format!("should match '{}'", pattern.source()),
-                ));
-            }
+            self.text_rules(rules, text, outcome);
         }
         if let Some(format) = schema.format()
             && format::is_checked(format)
@@ -294,6 +270,24 @@ impl Validator<'_> {
                     .causes
                     .push(Cause::type_invalid(self.field(), &text.into(), &message));
             }
+        }
+    }
+
+    // The first that fails is told.
+    fn text_rules(&self, rules: &Rules, text: &str, outcome: &mut Outcome) {
+        let length = text.chars().count() as i64;
+        if let Some(max) = rules.max_length.filter(|max| length > *max) {
+            outcome.causes.push(too_long(self.field(), max));
+        } else if let Some(min) = rules.min_length.filter(|min| length < *min) {
+            let wrong = format!("should be at least {min} chars long");
+            outcome.causes.push(self.invalid(&text.into(), &wrong));
+        } else if let Some(pattern) = rules
+            .pattern
+            .as_ref()
+            .filter(|pattern| !pattern.matches(text))
+        {
+            let wrong = format!("should match '{}'", pattern.source());
+            outcome.causes.push(self.invalid(&text.into(), &wrong));
         }
     }
 
@@ -371,10 +365,7 @@ impl Validator<'_> {
 
     fn out_of_range(&self, what: &str, schema: &Schema, new: &Value) -> Option<String> {
         let format = schema.format().unwrap_or_default();
-        let kind = match (schema.int_or_string, schema.kind) {
-            (true, Type::Any) | (_, Type::Integer) => "integer",
-            (_, kind) => kind.name(),
-        };
+        let kind = schema.kind.name();
         let whole = match new {
             Value::Int(number) => Some(*number),
             Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.2e18 => {
@@ -551,8 +542,9 @@ fn too_many(field: String, count: i64, max: i64) -> Cause {
     )
 }
 
+// A null is equal to nothing, not even to null.
 fn equal(a: &Value, b: &Value) -> bool {
-    a == b || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64())
+    (a == b && !a.is_null()) || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64())
 }
 
 fn is_whole(number: f64) -> bool {

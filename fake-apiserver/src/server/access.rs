@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use super::{Authorization, Halt, Session};
+use super::{Authorization, Halt, Session, scale};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::User;
 use crate::status::Status;
+use crate::store::Key;
 use crate::{admission, auth, schema};
 
 /// What is about to be done, as admission sees it.
@@ -85,11 +86,38 @@ pub(super) fn mutate(
     attributes: &Attributes<'_>,
     object: &mut Value,
 ) -> Result<bool, Halt> {
+    if attributes.subresource == "scale" {
+        let mut view = scale::admitted(s, attributes.row, object, true);
+        let old = attributes
+            .old
+            .map(|old| scale::admitted(s, attributes.row, old, true));
+        let attributes = Attributes {
+            old: old.as_ref(),
+            ..attributes.clone()
+        };
+        let changed = admission::mutate(s, &attributes, &mut view)?;
+        if changed {
+            scale::put_back(attributes.row, object, &view);
+        }
+        return Ok(changed);
+    }
+    let tracked = object.at(&["metadata", "managedFields"]).cloned();
     let changed = admission::mutate(s, attributes, object)?;
-    if attributes.row.group == "rbac.authorization.k8s.io" && attributes.operation != "DELETE" {
+    if changed {
+        super::managed::check_admitted(s, tracked, object);
+    }
+    let row = attributes.row;
+    if changed && attributes.operation != "DELETE" {
+        if attributes.operation == "CREATE" {
+            object.remove(&["metadata", "selfLink"]);
+        }
+        if attributes.subresource.is_empty() || attributes.subresource == "status" {
+            super::body::check_namespace(row, attributes.namespace, object)?;
+        }
+    }
+    if row.group == "rbac.authorization.k8s.io" && attributes.operation != "DELETE" {
         let stored = auth::Stored::new(s.core);
-        let plural = &attributes.row.plural;
-        auth::escalation::check(&s.user, plural, object, attributes.old, &stored)?;
+        auth::escalation::check(&s.user, &row.plural, object, attributes.old, &stored)?;
     }
     Ok(changed)
 }
@@ -100,6 +128,15 @@ pub(super) fn validate(
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<(), Halt> {
+    if attributes.subresource == "scale" {
+        let view = |parent: &Value| scale::admitted(s, attributes.row, parent, false);
+        let (object, old) = (object.map(view), attributes.old.map(view));
+        let attributes = Attributes {
+            old: old.as_ref(),
+            ..attributes.clone()
+        };
+        return admission::validate(s, &attributes, object.as_ref());
+    }
     admission::validate(s, attributes, object)
 }
 
@@ -112,6 +149,9 @@ impl Session<'_> {
     ) -> Result<Value, Status> {
         let row = attributes.row;
         let main = attributes.subresource.is_empty() || attributes.subresource == "status";
+        if main && !row.is_custom() {
+            self.check_type(row, &object)?;
+        }
         let Some(schema) = row.schema.filter(|_| main) else {
             let mut object = object;
             if main {
@@ -123,5 +163,61 @@ impl Session<'_> {
         let mut value = decoded.value;
         super::body::default(row, &mut value);
         Ok(value)
+    }
+
+    /// An object that became another kind is read as that, and is not what was asked for.
+    fn check_type(&self, row: &Resource, object: &Value) -> Result<(), Status> {
+        let api_version = object.str_at(&["apiVersion"]);
+        let kind = object.str_at(&["kind"]);
+        if api_version.is_empty() || kind.is_empty() {
+            return Ok(());
+        }
+        let own = row.api_version();
+        if (api_version, kind) == (own.as_str(), row.kind.as_str()) {
+            return Ok(());
+        }
+        let Some(other) = self.core.row_of_kind(api_version, kind) else {
+            return Err(Status::internal(format!(
+                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+                crate::status::go_quote(kind),
+                crate::status::go_quote(api_version)
+            )));
+        };
+        if let Some(schema) = other.schema {
+            schema::decode(schema, object.clone()).map_err(Status::internal)?;
+        }
+        let package = match row.group.split('.').next() {
+            None | Some("") => "core",
+            Some(group) => group,
+        };
+        Err(Status::bare(format!(
+            "converting ({}.{kind}) to ({package}.{}): unknown conversion",
+            other.version, row.kind
+        )))
+    }
+
+    /// Stores an object in the name of the server itself.
+    pub(crate) fn put_as_server(
+        &mut self,
+        row: &Arc<Resource>,
+        key: Key,
+        mut object: Value,
+        subresource: &str,
+    ) {
+        let Some(live) = self.core.store.get(row.id, &key).cloned() else {
+            return;
+        };
+        let registry = &self.core.registry;
+        super::managed::track_actor(
+            registry,
+            self.now,
+            row,
+            subresource,
+            live.value(),
+            &mut object,
+            "apiserver",
+        );
+        let (origin, now) = (self.origin(), self.now);
+        self.core.put(row, key, object, origin, now);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 
+use super::create::from_storage;
 use crate::json::{self, Map, Value};
 use crate::registry::Resource;
 use crate::request::Accept;
@@ -105,7 +106,7 @@ pub(super) fn respond(
             body,
         } => return raw(code, content_type, &headers, warnings, body),
         Answer::Stored { row, object, code } => {
-            let value = served(&row, object.value());
+            let value = served(&row, &from_storage(&row, &object));
             match transform(&row, value, accept, true, now) {
                 Ok(value) => (code, write(&value, accept)),
                 Err(status) => return status_response(&status, accept, warnings),
@@ -144,6 +145,9 @@ fn raw(
     }
     for (name, value) in headers {
         builder = builder.header(*name, value);
+    }
+    if !headers.iter().any(|(name, _)| *name == "cache-control") {
+        builder = builder.header("cache-control", "no-cache, private");
     }
     for warning in warnings {
         builder = builder.header("warning", format!("299 - {}", go_quote(warning)));
@@ -205,7 +209,17 @@ pub(super) fn served(row: &Resource, value: &Value) -> Value {
 pub(super) fn push_object(row: &Resource, object: &Object, out: &mut Vec<u8>) {
     out.push(b'{');
     out.extend_from_slice(&row.type_head);
-    out.extend_from_slice(object.tail());
+    push_tail(row, object, out);
+}
+
+// What follows the type; the stored bytes, unless the row has another shape.
+fn push_tail(row: &Resource, object: &Object, out: &mut Vec<u8>) {
+    if row.reshapes() {
+        let value = from_storage(row, object);
+        out.extend_from_slice(&crate::store::tail_of(&value));
+    } else {
+        out.extend_from_slice(object.tail());
+    }
 }
 
 fn object_bytes(row: &Resource, object: &Object) -> Bytes {
@@ -236,9 +250,13 @@ fn list_bytes(list: &ListAnswer) -> Bytes {
             push_object(row, item, &mut out);
         } else {
             // A14: items of built-in lists carry no type.
-            out.push(b'{');
-            let tail = item.tail();
-            out.extend_from_slice(tail.strip_prefix(b",").unwrap_or(tail));
+            let at = out.len();
+            push_tail(row, item, &mut out);
+            // The tail begins with the comma that follows the type, or is the closing brace alone.
+            match out[at] {
+                b',' => out[at] = b'{',
+                _ => out.insert(at, b'{'),
+            }
         }
     }
     out.extend_from_slice(b"]}\n");
@@ -272,7 +290,18 @@ fn transform(
 /// H13: a list in another form.
 fn transform_list(list: &ListAnswer, accept: &Accept, now: Timestamp) -> Result<Value, Status> {
     let row = &list.row;
-    let items = list.items.iter().map(|item| item.value());
+    let shaped: Vec<Value>;
+    let items: Vec<&Value> = if row.reshapes() {
+        shaped = list
+            .items
+            .iter()
+            .map(|item| from_storage(row, item))
+            .collect();
+        shaped.iter().collect()
+    } else {
+        list.items.iter().map(|item| item.value()).collect()
+    };
+    let items = items.into_iter();
     match &accept.form {
         Form::Plain => {
             let mut out = Map::new();
@@ -338,7 +367,7 @@ pub(super) fn event_object(
         push_object(row, object, out);
         return;
     }
-    let value = served(row, object.value());
+    let value = served(row, &from_storage(row, object));
     match transform(row, value, accept, with_columns, now) {
         Ok(value) => json::write(&value, out),
         Err(status) => json::write(&status.to_value(), out),

@@ -2,13 +2,14 @@
 //!
 //! Owns the kind and name checks and how field errors reach the client. Decoding itself is owned by `schema`.
 
-use super::Session;
+use super::{Session, type_meta};
 use crate::json::{self, Duplicates, Parsed, Value};
 use crate::registry::Resource;
 use crate::request::media::{BodyType, body_type};
 use crate::request::options::FieldValidation;
 use crate::schema;
 use crate::status::{Status, go_quote};
+use crate::yaml;
 
 /// Reads the object in the body of a POST or PUT.
 pub(super) fn object(
@@ -16,14 +17,25 @@ pub(super) fn object(
     row: &Resource,
     validation: FieldValidation,
 ) -> Result<Value, Status> {
-    let kind = body_type(s.request.header("content-type"))?;
+    let kind = check_media_type(s, row)?;
     let parsed = parse(&s.request.body, kind, row)?;
-    let duplicates = parsed
-        .duplicates
-        .iter()
-        .map(|path| format!("duplicate field {}", go_quote(path)));
-    let duplicates: Vec<String> = duplicates.collect();
-    let value = check_type(row, parsed.value, &s.request.body)?;
+    let duplicates = match kind {
+        // The strict YAML decoder tells all duplicates as one error, the warnings come one by one.
+        BodyType::Yaml
+            if validation == FieldValidation::Strict && !parsed.duplicates.is_empty() =>
+        {
+            let lines = parsed.duplicates.join("\n  ");
+            vec![format!("yaml: unmarshal errors:\n  {lines}")]
+        }
+        BodyType::Yaml => parsed.duplicates.clone(),
+        _ => {
+            let paths = parsed.duplicates.iter();
+            paths
+                .map(|path| format!("duplicate field {}", go_quote(path)))
+                .collect()
+        }
+    };
+    let value = type_meta::check(s, row, parsed.value, &s.request.body)?;
     let (value, unknown) = decode(row, value)?;
     let head = format!(
         "{} in version {} cannot be handled as a {}: ",
@@ -35,6 +47,26 @@ pub(super) fn object(
         Status::bad_request(format!("{head}strict decoding error: {problems}"))
     })?;
     Ok(value)
+}
+
+/// The media type of a body; 415, or what becomes of a protobuf body that is none.
+pub(super) fn check_media_type(s: &Session<'_>, row: &Resource) -> Result<BodyType, Status> {
+    body_type(s.request.header("content-type"))
+        .map_err(|status| not_protobuf(s, row).unwrap_or(status))
+}
+
+/// B11: what a protobuf body that is none gets, from kinds that speak protobuf.
+fn not_protobuf(s: &Session<'_>, row: &Resource) -> Option<Status> {
+    let content_type = s.request.header("content-type");
+    let body = &s.request.body;
+    let claimed = content_type.starts_with("application/vnd.kubernetes.protobuf");
+    (claimed && !row.is_custom() && !body.starts_with(b"k8s\0")).then(|| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({})",
+            row.kind,
+            excerpt(body)
+        ))
+    })
 }
 
 /// D11: unknown and duplicate fields become an error, warnings or nothing.
@@ -65,13 +97,19 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
     } else {
         Duplicates::Merge
     };
-    let blank = bytes.iter().all(u8::is_ascii_whitespace);
-    if kind == BodyType::Yaml && blank {
-        let value = Value::object();
-        let duplicates = Vec::new();
-        return Ok(Parsed { value, duplicates });
+    if kind == BodyType::Yaml {
+        return parse_yaml(bytes, row);
     }
     json::parse_with(bytes, policy).map_err(|error| {
+        if error.message.starts_with("json: cannot unmarshal number") {
+            return Status::bad_request(format!(
+                "{} in version {} cannot be handled as a {}: {}",
+                row.kind,
+                go_quote(&row.version),
+                row.kind,
+                error.message
+            ));
+        }
         Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {} ({})",
             row.kind,
@@ -81,8 +119,23 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
     })
 }
 
+fn parse_yaml(bytes: &[u8], row: &Resource) -> Result<Parsed, Status> {
+    let unrecognized = |why: &str| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
+            row.kind,
+            excerpt(bytes)
+        ))
+    };
+    let mut parsed = yaml::parse(bytes).map_err(|why| unrecognized(&why))?;
+    if parsed.value.is_null() {
+        parsed.value = Value::object();
+    }
+    Ok(parsed)
+}
+
 /// The first bytes of a body as error messages show them.
-fn excerpt(bytes: &[u8]) -> String {
+pub(super) fn excerpt(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "<empty>".to_owned();
     }
@@ -95,68 +148,8 @@ fn excerpt(bytes: &[u8]) -> String {
     format!("{hex}{dots}")
 }
 
-/// D15, D16: `kind` and `apiVersion` of the body against the URL's.
-fn check_type(row: &Resource, mut value: Value, body: &[u8]) -> Result<Value, Status> {
-    if value.is_null() && !row.is_custom() {
-        value = Value::object();
-    }
-    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (kind, api_version) = (text("kind").to_owned(), text("apiVersion").to_owned());
-    let wanted = row.api_version();
-    if row.is_custom() {
-        if kind.is_empty() {
-            let shown = String::from_utf8_lossy(body);
-            return Err(Status::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{shown}' ({})",
-                row.kind,
-                excerpt(body)
-            )));
-        }
-        if api_version != wanted {
-            return Err(mismatch(&api_version, &wanted));
-        }
-        return Ok(value);
-    }
-    if !kind.is_empty() && kind != row.kind {
-        let head = format!(
-            "{kind} in version {} cannot be handled as a {}: ",
-            go_quote(
-                if api_version.is_empty() {
-                    &wanted
-                } else {
-                    &api_version
-                }
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-            ),
-            row.kind
-        );
-        return Err(Status::bad_request(format!(
-            "{head}converting ({}.{kind}) to ({}.{}): unknown conversion",
-            row.version,
-            go_package(row),
-            row.kind
-        )));
-    }
-    if !api_version.is_empty() && api_version != wanted {
-        return Err(mismatch(&api_version, &wanted));
-    }
-    if let Some(map) = value.as_object_mut() {
-        map.insert("kind", &row.kind);
-        map.insert("apiVersion", wanted);
-    }
-    Ok(value)
-}
-
-fn mismatch(sent: &str, wanted: &str) -> Status {
-    Status::bad_request(format!(
-        "the API version in the data ({sent}) does not match the expected API version ({wanted})"
-    ))
-}
-
 /// The Go package of the internal type, as some messages name it.
-fn go_package(row: &Resource) -> String {
+pub(super) fn go_package(row: &Resource) -> String {
     match row.group.as_str() {
         "" => "core".to_owned(),
         group => group.split('.').next().unwrap_or_default().to_owned(),
@@ -167,7 +160,9 @@ fn go_package(row: &Resource) -> String {
 pub(super) fn decode(row: &Resource, value: Value) -> Result<(Value, Vec<String>), Status> {
     let (mut value, unknown) = match row.schema {
         Some(schema) => {
-            let decoded = schema::decode(schema, value).map_err(|why| {
+            // F10: an empty list of managed fields means something, though decoding drops it.
+            let reset = value.at(&["metadata", "managedFields"]) == Some(&Value::Array(Vec::new()));
+            let mut decoded = schema::decode(schema, value).map_err(|why| {
                 Status::bad_request(format!(
                     "{} in version {} cannot be handled as a {}: {why}",
                     row.kind,
@@ -175,9 +170,26 @@ pub(super) fn decode(row: &Resource, value: Value) -> Result<(Value, Vec<String>
                     row.kind
                 ))
             })?;
+            if reset {
+                let none = Value::Array(Vec::new());
+                decoded.value.set(&["metadata", "managedFields"], none);
+            }
             (decoded.value, decoded.unknown)
         }
-        None => (value, Vec::new()),
+        None => match &row.custom {
+            Some(custom) => {
+                let decoded = schema::decode_custom(&custom.schema, value).map_err(|why| {
+                    Status::bad_request(format!(
+                        "{} in version {} cannot be handled as a {}: {why}",
+                        row.kind,
+                        go_quote(&row.version),
+                        row.kind
+                    ))
+                })?;
+                (decoded.value, decoded.unknown)
+            }
+            None => (value, Vec::new()),
+        },
     };
     default(row, &mut value);
     Ok((value, unknown))
@@ -199,10 +211,7 @@ pub(super) fn check_place(
     check_namespace(row, &info.namespace, value)?;
     let name = value.str_at(&["metadata", "name"]);
     if name.is_empty() {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            info.name
-        )));
+        return Err(unnamed(s));
     }
     if name != info.name {
         return Err(Status::bad_request(format!(
@@ -211,6 +220,14 @@ pub(super) fn check_place(
         )));
     }
     Ok(())
+}
+
+/// C10: the body has no name.
+pub(super) fn unnamed(s: &Session<'_>) -> Status {
+    Status::bad_request(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        s.request.info.name
+    ))
 }
 
 /// C10: the namespace alone.

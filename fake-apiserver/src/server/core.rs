@@ -204,10 +204,13 @@ pub(super) fn bootstrap() -> Store {
         });
         store.put(row.id, Key::new("", name), value, origin.clone(), began);
     }
-    for (n, (plural, mut value)) in crate::auth::bootstrap().into_iter().enumerate() {
+    let roles = crate::auth::bootstrap().into_iter();
+    let born = roles.chain(crate::admission::plugins::bootstrap());
+    for (n, (plural, mut value)) in born.enumerate() {
+        let (group, version) = crate::registry::split_api_version(value.str_at(&["apiVersion"]));
         let row = registry
-            .find("rbac.authorization.k8s.io", "v1", plural)
-            .expect("roles are built in");
+            .find(group, version, plural)
+            .expect("bootstrap kinds are built in");
         let name = value.str_at(&["metadata", "name"]).to_owned();
         value.set(&["metadata", "uid"], crate::ids::uid_from(1, n as u64 + 1));
         value.set(&["metadata", "creationTimestamp"], began.rfc3339());

@@ -20,7 +20,7 @@ const NAME_TRIES: usize = 8;
 
 /// Creates an object from the body.
 pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
-    crate::request::media::body_type(s.request.header("content-type"))?;
+    body::check_media_type(s, &row)?;
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
     let mut object = body::object(s, &row, options.field_validation)?;
     let namespace = s.request.info.namespace.clone();
@@ -139,7 +139,10 @@ pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> 
     }
     let storage = s.core.registry.by_id(row.id).cloned();
     if let Some(storage) = storage {
-        row.strategy.convert(&mut object, &storage);
+        // Custom resources are pruned by the storage version's schema when they are read.
+        if !row.is_custom() {
+            row.strategy.convert(&mut object, &storage);
+        }
         let map = object.make_object();
         map.insert("apiVersion", storage.api_version());
         map.insert("kind", &storage.kind);
@@ -150,7 +153,7 @@ pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> 
 /// The stored object in the row's version.
 pub(super) fn from_storage(row: &Resource, object: &Object) -> Value {
     let mut value = object.value().clone();
-    if (&row.storage_version.0, &row.storage_version.1) != (&row.group, &row.version) {
+    if row.reshapes() {
         row.strategy.convert(&mut value, row);
         let map = value.make_object();
         map.insert("apiVersion", row.api_version());
@@ -238,8 +241,13 @@ fn validate(
     causes.extend(s.with_strategy(row, "", dry_run, |cx| {
         row.strategy.validate_create(cx, object)
     }));
-    // A missing name is told alone (C4).
-    if name.is_empty() {
+    if row.is_custom() {
+        warn_finalizers(s, object);
+    }
+    // A missing name is told alone (C4), unless the kind is a wrong one.
+    if causes.iter().any(|cause| cause.field == "kind") {
+        causes.retain(|cause| cause.field == "kind");
+    } else if name.is_empty() {
         causes = vec![Cause::required(
             "metadata.name",
             "name or generateName is required",
@@ -248,7 +256,34 @@ fn validate(
     if causes.is_empty() {
         Ok(())
     } else {
-        Err(Status::invalid(&row.group, &row.kind, name, causes))
+        Err(Status::invalid(
+            &row.storage_version.0,
+            kind_told(row, object),
+            name,
+            causes,
+        ))
+    }
+}
+
+/// C11: finalizers of custom resources should be qualified names.
+pub(super) fn warn_finalizers(s: &mut Session<'_>, object: &Value) {
+    for finalizer in object.array_at(&["metadata", "finalizers"]) {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion") {
+            s.warn(format!(
+                "metadata.finalizers: {}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers",
+                crate::status::go_quote(name)
+            ));
+        }
+    }
+}
+
+/// The kind a field error names: a custom resource's is what the client wrote (L5).
+pub(super) fn kind_told<'a>(row: &'a Resource, object: &'a Value) -> &'a str {
+    if row.is_custom() {
+        object.str_at(&["kind"])
+    } else {
+        &row.kind
     }
 }
 

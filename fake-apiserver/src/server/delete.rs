@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::access::{self, Attributes};
 use super::create::from_storage;
-use super::{Answer, Core, Halt, ListAnswer, Session, lifecycle, read};
+use super::{Answer, Core, Halt, ListAnswer, Session, lifecycle, read, type_meta};
 use crate::json::{self, Value};
 use crate::registry::{Propagation, Resource};
-use crate::request::media::body_type;
+use crate::request::media::{BodyType, body_type};
 use crate::request::{DeleteOptions, ListOptions};
 use crate::status::{Status, group_resource};
 use crate::store::{Key, Object, Origin};
 use crate::time::Timestamp;
+use crate::yaml;
 
 /// The finalizer of foreground deletion.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
@@ -82,20 +83,20 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
     if s.request.body.is_empty() {
         return DeleteOptions::from_query(&s.request.query);
     }
-    body_type(s.request.header("content-type"))?;
-    let value = json::parse(&s.request.body).map_err(|error| {
-        Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {}",
-            error.message
-        ))
-    })?;
-    let api_version = value.str_at(&["apiVersion"]);
-    if api_version.matches('/').count() > 1 {
-        return Err(Status::bad_request(format!(
-            "unexpected GroupVersion string: {api_version}"
-        )));
-    }
-    match value.str_at(&["kind"]) {
+    let body = &s.request.body;
+    let value = match body_type(s.request.header("content-type"))? {
+        BodyType::Yaml => yaml::parse(body)
+            .map(|parsed| parsed.value)
+            .map_err(Status::bad_request)?,
+        _ => json::parse(body).map_err(|error| {
+            Status::bad_request(format!(
+                "couldn't get version/kind; json parse error: {}",
+                error.message
+            ))
+        })?,
+    };
+    let (kind, api_version) = type_meta::read(&value).map_err(Status::bad_request)?;
+    match kind {
         "" | "DeleteOptions" => DeleteOptions::from_value(&value),
         "Status" => Err(Status::bad_request(
             "converting (v1.Status) to (v1.DeleteOptions): unknown conversion",
@@ -105,10 +106,8 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
                 "" => "meta.k8s.io/v1",
                 version => version,
             };
-            Err(Status::bad_request(format!(
-                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
-                crate::status::go_quote(kind),
-                crate::status::go_quote(version)
+            Err(Status::bad_request(type_meta::not_registered(
+                kind, version,
             )))
         }
     }
@@ -136,8 +135,8 @@ pub(super) fn delete_one(
         dry_run: options.dry_run,
     };
     let mut nothing = Value::Null;
-    access::mutate(s, &attributes, &mut nothing)?;
     preconditions(row, existing, options)?;
+    access::mutate(s, &attributes, &mut nothing)?;
     access::validate(s, &attributes, None)?;
     let (origin, now) = (s.origin(), s.now);
     Ok(remove(s.core, row, existing, options, origin, now))
@@ -160,11 +159,11 @@ pub(crate) fn preconditions(
         if asked == found {
             continue;
         }
-        if row.is("", "namespaces") {
+        if row.is("", "namespaces") || row.is("apiextensions.k8s.io", "customresourcedefinitions") {
             let why = format!(
                 "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}"
             );
-            return Err(Status::conflict("", "namespaces", name, &why));
+            return Err(Status::conflict(&row.group, &row.plural, name, &why));
         }
         let what_then = if what == "UID" {
             "deleted and then recreated"
@@ -196,6 +195,13 @@ pub(crate) fn remove(
 ) -> Deleted {
     let key = Key::new(existing.namespace(), existing.name());
     let mut value = existing.value().clone();
+    if row.is("apiextensions.k8s.io", "customresourcedefinitions") && !existing.is_terminating() {
+        crate::actors::crd::mark_terminating(&mut value, now);
+        if options.dry_run {
+            return Deleted::Kept(Arc::new(Object::new(value, existing.revision())));
+        }
+        return Deleted::Kept(core.put(row, key, value, origin, now).object.clone());
+    }
     if row.is("", "namespaces") && !first_mark_done(existing) {
         return mark_namespace(core, row, existing, value, options, origin, now);
     }

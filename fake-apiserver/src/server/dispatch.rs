@@ -8,10 +8,14 @@ use super::{Answer, Halt, Output, Session, WatchId, access, answer, create, dele
 use super::{patch, read, subresource, update, watch};
 use crate::registry::Resource;
 use crate::request::Accept;
-use crate::request::media::Form;
+use crate::request::media::{Encoding, Form};
 use crate::status::Status;
 use crate::table::IncludeObject;
 use crate::time::Timestamp;
+
+/// Media types of a watch (W1).
+const STREAMS: &str =
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// Largest request body (B12).
 const BODY_MAX: usize = 3 << 20;
@@ -76,12 +80,25 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
         let registry = &s.core.registry;
         return Ok(crate::discovery::answer(registry, request)?);
     }
+    if info.resource == "watch" && !info.name_in_path {
+        return Err(no_kind(&request.path).into());
+    }
     let Some(row) = find(s) else {
         return Err(no_route(s).into());
     };
     match Accept::negotiate(request.header("accept"), row.is_custom()) {
         Ok(negotiated) => *accept = negotiated,
-        Err(status) => return Err(status.into()),
+        Err(mut status) => {
+            if info.verb == "watch" && status.message.contains("Available representations") {
+                status.message.push_str(", ");
+                status.message.push_str(STREAMS);
+            }
+            return Err(status.into());
+        }
+    }
+    if info.verb == "watch" && accept.encoding != Encoding::Json {
+        let message = format!("only the following media types are accepted: {STREAMS}");
+        return Err(Status::not_acceptable(message).into());
     }
     if matches!(accept.form, Form::Table(_)) {
         let include = IncludeObject::parse(request.query.text("includeObject"));
@@ -90,6 +107,7 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
     if row.namespaced != info.namespace_in_path && !all_namespaces(s, &row) {
         return Err(no_route(s).into());
     }
+    check_names(s, &row)?;
     check_verb(s, &row)?;
     if request.body.len() > BODY_MAX {
         return Err(Status::too_large(format!("limit is {BODY_MAX}")).into());
@@ -113,14 +131,65 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
     }
 }
 
+/// A9: the old prefix alone says nothing.
+fn no_kind(path: &str) -> Status {
+    let mut status = Status::failure(
+        500,
+        "",
+        format!(
+            "Internal Server Error: {}: failed to create RequestInfo: unable to determine kind and namespace from url, {path}\n",
+            crate::status::go_quote(path)
+        ),
+    );
+    status.text = true;
+    status
+}
+
+/// A15, A16: names that cannot stand in a path, and a parameter that is no more.
+fn check_names(s: &Session<'_>, row: &Resource) -> Result<(), Status> {
+    let info = &s.request.info;
+    if info.watch_prefix && !info.subresource.is_empty() {
+        return Err(Status::path_not_found());
+    }
+    if row.is_custom() || !info.name_in_path {
+        return Ok(());
+    }
+    if !row.verbs.has("get") && row.subresource(&info.subresource).is_none() {
+        return Err(Status::path_not_found());
+    }
+    let name = info.name.as_str();
+    let why = match name {
+        "." | ".." => format!("may not be '{name}'"),
+        _ if name.contains('%') => "may not contain '%'".to_owned(),
+        _ => String::new(),
+    };
+    if !why.is_empty() {
+        let quoted = crate::status::go_quote(name);
+        return Err(Status::bad_request(format!(
+            "Name parameter invalid: {quoted}: {why}"
+        )));
+    }
+    if info.verb == "get" && s.request.query.flag("export") == Some(true) {
+        let why = "the export parameter, deprecated since v1.14, is no longer supported";
+        return Err(Status::bad_request(why));
+    }
+    Ok(())
+}
+
 /// D13: a bad `timeout` is refused for everything but watches.
 fn check_timeout(s: &Session<'_>) -> Result<(), Status> {
     let text = s.request.query.text("timeout");
     if text.is_empty() || s.request.info.verb == "watch" || duration_like(text) {
         return Ok(());
     }
+    let number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let what = if number && text != "." {
+        "missing unit in duration"
+    } else {
+        "invalid duration"
+    };
     Err(Status::bad_request(format!(
-        "invalid timeout specified in the request URL - time: invalid duration {}",
+        "invalid timeout specified in the request URL - time: {what} {}",
         crate::status::go_quote(text)
     )))
 }
@@ -177,7 +246,7 @@ fn all_namespaces(s: &Session<'_>, row: &Resource) -> bool {
         match info.verb.as_str() {
             "list" | "watch" => true,
             // The router of built-ins knows the path and refuses the method; a custom resource has no such path.
-            "create" | "deletecollection" => !custom,
+            "create" | "deletecollection" | "update" | "patch" => !custom,
             _ => false,
         }
     } || (row.namespaced && info.watch_prefix && !info.name_in_path)
@@ -209,9 +278,13 @@ fn check_verb(s: &Session<'_>, row: &Resource) -> Result<(), Status> {
             _ => Ok(()),
         };
     }
+    if verb == "watch" && row.verbs.has("list") && !row.verbs.has("watch") {
+        return Err(Status::verb_not_supported(&row.group, &row.plural, verb));
+    }
     let method = &s.request.method;
     let by_name = matches!(verb, "update" | "patch");
-    let misplaced = (by_name && !info.name_in_path)
+    let misplaced = (info.watch_prefix && verb != "watch")
+        || (by_name && !info.name_in_path)
         || (verb == "create" && info.name_in_path)
         || (row.namespaced && !info.namespace_in_path && !matches!(verb, "list" | "watch" | "get"));
     if *method == Method::HEAD || misplaced || !row.verbs.has(verb) {
@@ -229,13 +302,5 @@ fn deprecation(row: &Resource) -> Option<String> {
     if row.is("", "componentstatuses") {
         return Some("v1 ComponentStatus is deprecated in v1.19+".to_owned());
     }
-    let custom = row.custom.as_ref()?;
-    if custom.version["deprecated"] != crate::json::Value::Bool(true) {
-        return None;
-    }
-    let given = custom.version["deprecationWarning"].as_str();
-    Some(given.map_or_else(
-        || format!("{} {} is deprecated", row.api_version(), row.kind),
-        str::to_owned,
-    ))
+    row.custom.as_ref()?.deprecation_warning.clone()
 }

@@ -54,6 +54,82 @@ pub(super) fn apply(
     })
 }
 
+/// AD6: managedFields that admission spoilt are those from before, with a warning.
+pub(super) fn check_admitted(s: &mut Session<'_>, before: Option<Value>, object: &mut Value) {
+    let path = ["metadata", "managedFields"];
+    let Some(why) = object.at(&path).and_then(apply::invalid_entries) else {
+        return;
+    };
+    match before {
+        Some(before) => object.set(&path, before),
+        None => drop(object.remove(&path)),
+    }
+    s.warn(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {why}"
+    ));
+}
+
+/// [`track`] for a Scale, whose managedFields stand in the live one.
+pub(super) fn track_scale(
+    s: &Session<'_>,
+    schema: &Schema,
+    live: &Value,
+    scale: &mut Value,
+    manager: &str,
+) {
+    apply::track(&scale_tracking(s, schema, manager), Some(live), scale);
+}
+
+/// [`apply`] for a Scale.
+pub(super) fn apply_scale(
+    s: &Session<'_>,
+    schema: &Schema,
+    live: &Value,
+    applied: &Value,
+    manager: &str,
+    force: bool,
+) -> Result<Value, Status> {
+    apply::apply(
+        &scale_tracking(s, schema, manager),
+        Some(live),
+        applied,
+        force,
+    )
+}
+
+/// [`track`] for the creation of an object of another kind than the row's.
+pub(super) fn track_created(
+    s: &Session<'_>,
+    schema: &Schema,
+    api_version: &str,
+    subresource: &str,
+    object: &mut Value,
+    manager: &str,
+) {
+    let tracking = Tracking {
+        schema,
+        api_version,
+        subresource,
+        manager,
+        now: s.now,
+        ignored: Ignored::Nothing,
+        other_version: &|_| None,
+    };
+    apply::track(&tracking, None, object);
+}
+
+fn scale_tracking<'a>(s: &Session<'_>, schema: &'a Schema, manager: &'a str) -> Tracking<'a> {
+    Tracking {
+        schema,
+        api_version: apply::SCALE_VERSION,
+        subresource: "scale",
+        manager,
+        now: s.now,
+        ignored: Ignored::Nothing,
+        other_version: &|_| None,
+    }
+}
+
 fn with_tracking<T>(
     registry: &Registry,
     now: Timestamp,

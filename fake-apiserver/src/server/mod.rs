@@ -15,9 +15,13 @@ mod dispatch;
 mod lifecycle;
 mod managed;
 mod patch;
+mod pods;
 mod read;
+mod scale;
 mod session;
 mod subresource;
+mod token;
+mod type_meta;
 mod update;
 mod watch;
 

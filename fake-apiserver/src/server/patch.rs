@@ -26,11 +26,8 @@ pub(super) fn patch(
     let kind = patch_type(s.request.header("content-type"), row.is_custom())?;
     let options = WriteOptions::read_patch(&s.request.query, kind == BodyType::Apply)?;
     let manager = options.manager(s.request.header("user-agent"));
-    let kind = match kind {
-        BodyType::JsonPatch => PatchType::Json,
-        BodyType::MergePatch => PatchType::Merge,
-        BodyType::StrategicPatch => PatchType::Strategic,
-        _ => return apply(s, row, subresource, &options, &manager),
+    let Some(kind) = of_body(kind) else {
+        return apply(s, row, subresource, &options, &manager);
     };
     let Some(existing) = update::live(s, &row) else {
         return Err(missing(s, &row).into());
@@ -53,6 +50,16 @@ pub(super) fn patch(
     update::store(s, change)
 }
 
+/// The patch type of a body; `None` for apply.
+pub(super) fn of_body(kind: BodyType) -> Option<PatchType> {
+    match kind {
+        BodyType::JsonPatch => Some(PatchType::Json),
+        BodyType::MergePatch => Some(PatchType::Merge),
+        BodyType::StrategicPatch => Some(PatchType::Strategic),
+        _ => None,
+    }
+}
+
 fn missing(s: &Session<'_>, row: &Resource) -> Status {
     Status::not_found(&row.group, &row.plural, &s.request.info.name)
 }
@@ -71,35 +78,30 @@ fn decode(
         let why = format!("Object 'Kind' is missing in '{}'", patched.value);
         return Err(refuse(&why));
     }
-    if !row.is_custom() {
-        check_type(row, &patched.value).map_err(|why| refuse(&why))?;
-        if patched.is_strategic()
-            && let Some(why) = patch::conversion_error(schema, &patched.value)
-        {
+    if patched.is_strategic() {
+        if let Some(why) = patch::conversion_error(schema, &patched.value) {
             return Err(refuse(&why));
         }
+    } else if !row.is_custom() {
+        if patched.value.str_at(&["apiVersion"]).is_empty() {
+            let keys = patched.value.as_object().into_iter().flatten();
+            let unknown: Vec<String> = keys
+                .map(|(key, _)| key.to_owned())
+                .filter(|key| key != "kind")
+                .collect();
+            report(s, &patched, &unknown, validation, refuse)?;
+            return Err(body::unnamed(s));
+        }
+        check_type(s, row, &patched.value).map_err(|why| refuse(&why))?;
     }
     let decoded = if row.is_custom() {
+        warn_of_other_version(s, row, &patched.value);
         schema::decode_custom(schema, patched.value.clone())
     } else {
         schema::decode(schema, patched.value.clone())
     };
     let decoded = decoded.map_err(|why| refuse(&why))?;
-    let strict = patched.strict.clone();
-    let unknown = decoded
-        .unknown
-        .iter()
-        .map(|path| format!("unknown field {}", crate::status::go_quote(path)));
-    let problems: Vec<String> = strict.into_iter().chain(unknown).collect();
-    match validation {
-        FieldValidation::Ignore => {}
-        FieldValidation::Warn => problems.into_iter().for_each(|problem| s.warn(problem)),
-        FieldValidation::Strict if problems.is_empty() => {}
-        FieldValidation::Strict => {
-            let why = format!("strict decoding error: {}", problems.join(", "));
-            return Err(refuse(&why));
-        }
-    }
+    report(s, &patched, &decoded.unknown, validation, refuse)?;
     let mut object = decoded.value;
     if !row.is_custom() {
         let map = object.make_object();
@@ -110,22 +112,67 @@ fn decode(
     Ok(object)
 }
 
-/// A patch cannot change what a built-in object is (C10); removing kind or apiVersion changes nothing.
-fn check_type(row: &Resource, value: &Value) -> Result<(), String> {
-    let (kind, api_version) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
-    let wanted = row.api_version();
-    if !api_version.is_empty() && api_version != wanted {
-        return Err(format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
-        ));
+/// A patch that names another version of a custom resource's group: nothing of that version is known.
+fn warn_of_other_version(s: &mut Session<'_>, row: &Resource, value: &Value) {
+    let api_version = value.str_at(&["apiVersion"]);
+    let (group, version) = split_api_version(api_version);
+    let known = s.core.registry.find(group, version, &row.plural).is_some();
+    if known || group != row.group {
+        return;
     }
-    if !kind.is_empty() && kind != row.kind {
-        return Err(format!(
-            "{kind} does not match the expected kind {}",
-            row.kind
-        ));
+    for (key, _) in value.as_object().into_iter().flatten() {
+        if !matches!(key, "apiVersion" | "kind" | "metadata") {
+            s.warn(format!("unknown field {}", crate::status::go_quote(key)));
+        }
+    }
+}
+
+/// D11: what strict validation has against a patch and its document becomes an error, warnings or nothing.
+pub(super) fn report(
+    s: &mut Session<'_>,
+    patched: &Patched,
+    unknown: &[String],
+    validation: FieldValidation,
+    refuse: impl Fn(&str) -> Status,
+) -> Result<(), Status> {
+    let unknown = unknown
+        .iter()
+        .map(|path| format!("unknown field {}", crate::status::go_quote(path)));
+    let problems: Vec<String> = patched.strict.iter().cloned().chain(unknown).collect();
+    match validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => problems.into_iter().for_each(|problem| s.warn(problem)),
+        FieldValidation::Strict if problems.is_empty() => {}
+        FieldValidation::Strict => {
+            let why = format!("strict decoding error: {}", problems.join(", "));
+            return Err(refuse(&why));
+        }
     }
     Ok(())
+}
+
+/// A patch cannot change what a built-in object is (C10). Without kind nothing happens, without apiVersion nothing is known
+/// of the object, not even its name.
+fn check_type(s: &mut Session<'_>, row: &Resource, value: &Value) -> Result<(), String> {
+    let (kind, api_version) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
+    let wanted = row.api_version();
+    if (kind.is_empty() || kind == row.kind) && api_version == wanted {
+        return Ok(());
+    }
+    let (group, version) = split_api_version(api_version);
+    let kind = if kind.is_empty() { &row.kind } else { kind };
+    if s.core.registry.find_kind(group, version, kind).is_none() {
+        return Err(format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+            crate::status::go_quote(kind),
+            crate::status::go_quote(api_version)
+        ));
+    }
+    Err(format!(
+        "converting ({version}.{kind}) to ({}.{}): unknown conversion",
+        body::go_package(row),
+        row.kind
+    ))
 }
 
 /// Server-side apply: creates what is not there (F).
@@ -141,7 +188,7 @@ fn apply(
         return Err(missing(s, &row).into());
     }
     let applied = applied(s, options.field_validation)?;
-    check_applied_type(&row, &applied)?;
+    check_applied_type(&applied, &row.api_version(), &row.kind)?;
     let live = existing
         .as_ref()
         .map(|existing| create::from_storage(&row, existing));
@@ -172,7 +219,7 @@ fn apply(
 }
 
 /// The applied configuration in the body (F1, F1a).
-fn applied(s: &mut Session<'_>, validation: FieldValidation) -> Result<Value, Status> {
+pub(super) fn applied(s: &mut Session<'_>, validation: FieldValidation) -> Result<Value, Status> {
     let parsed = yaml::parse(&s.request.body).map_err(|why| {
         Status::bad_request(format!(
             "error decoding YAML: error converting YAML to JSON: {why}"
@@ -205,9 +252,13 @@ fn applied(s: &mut Session<'_>, validation: FieldValidation) -> Result<Value, St
 }
 
 /// F1: kind and version of the body must be the URL's.
-fn check_applied_type(row: &Resource, applied: &Value) -> Result<(), Status> {
+pub(super) fn check_applied_type(
+    applied: &Value,
+    wanted_version: &str,
+    wanted_kind: &str,
+) -> Result<(), Status> {
     let (kind, api_version) = (applied.str_at(&["kind"]), applied.str_at(&["apiVersion"]));
-    if kind == row.kind && api_version == row.api_version() {
+    if kind == wanted_kind && api_version == wanted_version {
         return Ok(());
     }
     let (group, version) = split_api_version(api_version);
@@ -219,11 +270,15 @@ fn check_applied_type(row: &Resource, applied: &Value) -> Result<(), Status> {
 /// The merged object as its type has it, with defaults.
 fn converted(row: &Resource, applied: &Value, merged: Value) -> Result<Value, Status> {
     let schema = managed::schema_of(row);
-    let decoded = if row.is_custom() {
-        schema::decode_custom(schema, merged)
-    } else {
-        schema::decode(schema, merged)
-    };
+    if row.is_custom() {
+        // Merged custom resources are not decoded again: nulls that giving up fields left behind stay (F5a).
+        let mut object = merged;
+        schema::whole_numbers(&mut object);
+        schema::fill_defaults(schema, &mut object);
+        row.strategy.canonicalize(row, &mut object);
+        return Ok(object);
+    }
+    let decoded = schema::decode(schema, merged);
     let decoded = decoded.map_err(|why| {
         let slash = if row.group.is_empty() { "/" } else { "" };
         Status::bare(format!(
@@ -248,6 +303,7 @@ fn create_applied(
     mut object: Value,
     options: &WriteOptions,
 ) -> Result<Answer, Halt> {
+    super::access::authorize_verb(s, "create")?;
     let uid = object.str_at(&["metadata", "uid"]);
     if !uid.is_empty() {
         let why = format!(

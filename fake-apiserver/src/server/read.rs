@@ -117,6 +117,11 @@ pub(super) fn page(
     check_fields(row, &options.fields)?;
     let current = s.core.store.revision();
     let mut limit = options.limit;
+    // A list by name reads that one key: nothing to page through.
+    let named = options.fields.exact("metadata.name").is_some();
+    if named {
+        limit = 0;
+    }
     let text = options.resource_version.as_str();
     let mut start = String::new();
     let revision = if !options.token.is_empty() {
@@ -154,7 +159,7 @@ pub(super) fn page(
         if asked == 0 && options.matching != "Exact" {
             if row.facts.cached {
                 limit = 0;
-                s.core.caches.revision(&s.core.store, s.server, row.id)
+                s.core.caches.applied(s.server, row.id)
             } else {
                 current
             }
@@ -235,11 +240,11 @@ pub(super) fn selects(row: &Resource, options: &ListOptions, object: &Object) ->
         return true;
     }
     let converted;
-    let value = if (&row.storage_version.0, &row.storage_version.1) == (&row.group, &row.version) {
-        object.value()
-    } else {
+    let value = if row.reshapes() {
         converted = from_storage(row, object);
         &converted
+    } else {
+        object.value()
     };
     options.fields.matches(|field| match field {
         "metadata.name" => Some(value.str_at(&["metadata", "name"]).into()),
@@ -285,8 +290,8 @@ impl Token {
             let at = match error {
                 base64::DecodeError::InvalidByte(at, _)
                 | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                base64::DecodeError::InvalidLength(length) => length,
-                base64::DecodeError::InvalidPadding => text.len(),
+                base64::DecodeError::InvalidLength(length) => length - 1,
+                base64::DecodeError::InvalidPadding => text.find('=').unwrap_or(text.len()),
             };
             format!("illegal base64 data at input byte {at}")
         })?;
@@ -296,6 +301,19 @@ impl Token {
                 "json: cannot unmarshal {} into Go value of type storage.continueToken",
                 value.type_name()
             ));
+        }
+        for (field, go) in [("v", "string"), ("rv", "int64"), ("start", "string")] {
+            let fits = match &value[field] {
+                json::Value::Null => true,
+                json::Value::String(_) => go == "string",
+                other => go == "int64" && other.as_i64().is_some(),
+            };
+            if !fits {
+                return Err(format!(
+                    "json: cannot unmarshal {} into Go struct field continueToken.{field} of type {go}",
+                    value[field].type_name()
+                ));
+            }
         }
         let version = value.str_at(&["v"]);
         if version != TOKEN_VERSION {

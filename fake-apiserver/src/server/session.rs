@@ -98,6 +98,8 @@ pub struct Attempt {
     drawn: usize,
     calls: Vec<(OutCall, Option<WebhookReply>)>,
     called: usize,
+    /// Calls by the order in which they were answered.
+    arrivals: Vec<usize>,
 }
 
 impl Attempt {
@@ -111,6 +113,7 @@ impl Attempt {
             drawn: 0,
             calls: Vec::new(),
             called: 0,
+            arrivals: Vec::new(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Attempt {
     pub(crate) fn note_reply(&mut self, index: usize, reply: WebhookReply) -> bool {
         if let Some((_, slot)) = self.calls.get_mut(index) {
             slot.get_or_insert(reply);
+            self.arrivals.push(index);
         }
         self.calls.iter().all(|(_, reply)| reply.is_some())
     }
@@ -150,6 +154,7 @@ impl Attempt {
         let same = known.is_some_and(|known| known.iter().map(|(call, _)| call).eq(&calls));
         if !same {
             self.calls.truncate(from);
+            self.arrivals.retain(|index| *index < from);
             self.calls
                 .extend(calls.iter().map(|call| (call.clone(), None)));
         }
@@ -160,6 +165,18 @@ impl Attempt {
         }
         self.called = from + calls.len();
         Ok(replies)
+    }
+
+    /// The last `count` calls in the order of their answers, as indices among them (AD9).
+    fn answered(&self, count: usize) -> Vec<usize> {
+        let from = self.called - count;
+        let mut order: Vec<usize> = Vec::with_capacity(count);
+        for index in &self.arrivals {
+            if (from..self.called).contains(index) && !order.contains(&(index - from)) {
+                order.push(index - from);
+            }
+        }
+        order
     }
 }
 
@@ -194,6 +211,11 @@ impl Session<'_> {
             return Ok(Vec::new());
         }
         self.attempt.replies(calls)
+    }
+
+    /// The calls of the last [`Session::call_all`] in the order of their answers.
+    pub fn answered(&self, count: usize) -> Vec<usize> {
+        self.attempt.answered(count)
     }
 
     /// Adds a `Warning` header (once).

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Halt, Session, patch, read, update};
+use super::{Answer, Halt, Session, patch, pods, read, scale, token, update};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::WriteOptions;
@@ -19,7 +19,8 @@ pub(super) fn dispatch(
 ) -> Result<Answer, Halt> {
     let info = &s.request.info;
     let name = info.subresource.clone();
-    let Some(subresource) = row.subresource(&name).filter(|_| info.rest.is_empty()) else {
+    let whole = |_: &&crate::registry::Subresource| info.rest.is_empty() || name == "proxy";
+    let Some(subresource) = row.subresource(&name).filter(whole) else {
         return Err(unknown(s, &row).into());
     };
     let verb = info.verb.clone();
@@ -30,6 +31,9 @@ pub(super) fn dispatch(
         return Err(Status::method_not_allowed().into());
     }
     match (name.as_str(), verb.as_str()) {
+        ("scale", "get") => scale::get(s, row),
+        ("scale", "update") => scale::update(s, row),
+        ("scale", "patch") => scale::patch(s, row),
         ("status" | "finalize" | "approval" | "resize" | "ephemeralcontainers", "get") => {
             read::get(s, row)
         }
@@ -39,6 +43,10 @@ pub(super) fn dispatch(
         ("status" | "approval" | "resize" | "ephemeralcontainers", "patch") => {
             patch::patch(s, row, &name)
         }
+        ("binding", "create") => pods::bind(s, row),
+        ("eviction", "create") => pods::evict(s, row),
+        ("token", "create") => token::create(s, row),
+        ("log" | "exec" | "attach" | "portforward" | "proxy", _) => pods::connect(s, row),
         // Subresources that are not built answer as one that does not exist.
         _ => Err(unknown(s, &row).into()),
     }

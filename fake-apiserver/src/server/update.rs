@@ -6,7 +6,7 @@ use super::access::{self, Attributes};
 use super::create::{self, RvRule, from_storage, to_storage};
 use super::{Answer, Halt, Session, body, lifecycle, managed};
 use crate::json::Value;
-use crate::registry::Resource;
+use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
 use crate::status::{Cause, Status};
 use crate::store::{Key, Object};
@@ -102,7 +102,7 @@ pub(super) fn created(
 }
 
 /// C9: a uid in the body of a PUT must be the object's.
-fn check_uid(
+pub(super) fn check_uid(
     row: &Resource,
     existing: &Object,
     object: &Value,
@@ -335,21 +335,45 @@ fn validate(
     let mut errors = Errors::default();
     let root = At::root(object);
     // B3: metadata is checked by the store and again by the kind's own validation.
+    let metadata = root.field("metadata");
     for _ in 0..2 {
-        metadata::validate_update(
+        metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);
+    }
+    if row.is_custom() {
+        // L6: and once more, as if it were new.
+        let names = row.strategy.names();
+        metadata::validate(
             &mut errors,
             &root.field("metadata"),
-            &old["metadata"],
-            !row.is_custom(),
+            row.namespaced,
+            names,
+            false,
         );
     }
     let mut causes = errors.causes;
     causes.extend(s.with_strategy(row, subresource, dry_run, |cx| {
         row.strategy.validate_update(cx, object, old)
     }));
+    let finalizers = causes
+        .iter()
+        .any(|cause| cause.field.starts_with("metadata.finalizers"));
+    if row.is_custom() {
+        create::warn_finalizers(s, object);
+    } else if !finalizers {
+        let mut errors = Errors::default();
+        metadata::standard_finalizers(&mut errors, &metadata.field("finalizers"));
+        causes.extend(errors.causes);
+    }
     if causes.is_empty() {
         Ok(())
     } else {
-        Err(Status::invalid(&row.group, &row.kind, name, causes))
+        let kind = create::kind_told(row, object);
+        let group = if row.is_custom() {
+            split_api_version(object.str_at(&["apiVersion"])).0
+        } else {
+            // The internal type's group: both Event kinds are one (O2).
+            &row.storage_version.0
+        };
+        Err(Status::invalid(group, kind, name, causes))
     }
 }

@@ -110,8 +110,12 @@ pub(super) fn open(
         }
         Some(seconds) => now + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
     };
-    let over = options.timeout_seconds.is_some_and(|seconds| seconds < 0);
-    let initial = options.initial_events == Some(true);
+    // W11, W13a: over before it begins.
+    let over = options.timeout_seconds.is_some_and(|seconds| seconds < 0)
+        || matches!(accept.form, crate::request::media::Form::MetadataList(_));
+    // Without a revision the state comes first, even where nothing was defaulted (old prefix).
+    let initial =
+        options.initial_events == Some(true) || (options.initial_events.is_none() && asked == 0);
     let floor = if cached {
         s.core.caches.floor(s.server, row.id)
     } else {
@@ -217,7 +221,7 @@ fn initial_events(
             });
         }
     }
-    if watch.options.bookmarks {
+    if watch.options.bookmarks && watch.options.initial_events == Some(true) {
         events.push(bookmark(watch, id, current, true));
         watch.bookmarked = current;
     }
@@ -252,13 +256,11 @@ fn missed_events(
 /// W10: a bookmark's object has no more than a revision (and what its type cannot leave out).
 fn bookmark(watch: &mut Watch, id: WatchId, revision: u64, initial: bool) -> Output {
     let mut value = Value::object();
-    if watch.row.plural == "events" {
-        value = json!({"involvedObject": {}, "source": {}, "firstTimestamp": null, "lastTimestamp": null,
-            "eventTime": null, "reportingComponent": "", "reportingInstance": ""});
-        if watch.row.group == "events.k8s.io" {
-            value = json!({"eventTime": null, "regarding": {}, "deprecatedSource": {},
-                "deprecatedFirstTimestamp": null, "deprecatedLastTimestamp": null});
-        }
+    if let Some(schema) = watch.row.schema
+        && let Ok(empty) = crate::schema::decode(schema, Value::object())
+    {
+        value = empty.value;
+        value.set(&["metadata"], Value::object());
     }
     value.set(&["metadata", "resourceVersion"], itoa(revision));
     if initial {

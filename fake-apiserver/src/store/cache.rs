@@ -118,7 +118,8 @@ impl Caches {
         Some(entry)
     }
 
-    fn applied(&self, server: ServerId, resource: ResourceId) -> u64 {
+    /// The revision of the last write a cache has applied: what it tells readers that take anything.
+    pub fn applied(&self, server: ServerId, resource: ResourceId) -> u64 {
         let cache = self.caches.get(&(server, resource));
         cache.map_or(self.began, |cache| cache.applied)
     }

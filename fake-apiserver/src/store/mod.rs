@@ -12,6 +12,7 @@ mod view;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+pub(crate) use object::tail_of;
 pub use object::{Key, Object};
 pub use view::View;
 

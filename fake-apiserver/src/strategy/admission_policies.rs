@@ -10,7 +10,7 @@ use super::{Cx, Strategy};
 use crate::admission::expressions;
 use crate::json::Value;
 use crate::registry::Resource;
-use crate::status::Cause;
+use crate::status::{Cause, Status};
 
 /// Both kinds of policies.
 pub struct AdmissionPolicies;
@@ -25,6 +25,13 @@ impl Strategy for AdmissionPolicies {
         };
         fill(spec, "failurePolicy", || "Fail".into());
         default_resources(spec.get_mut("matchConstraints"));
+    }
+
+    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
+        if cx.resource.has_status() {
+            object.set(&["status"], Value::object());
+        }
+        Ok(())
     }
 
     fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {

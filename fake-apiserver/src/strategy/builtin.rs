@@ -3,6 +3,7 @@
 use crate::json::Value;
 
 use super::admission_policies::{AdmissionPolicies, AdmissionPolicyBindings};
+use super::autoscalers::Autoscalers;
 use super::claims::{Claims, Volumes};
 use super::config::{ConfigMaps, Secrets, ServiceAccounts};
 use super::endpoints::{EndpointSlices, EndpointsObjects};
@@ -10,10 +11,16 @@ use super::events::Events;
 use super::field::{At, Errors};
 use super::jobs::{CronJobs, Jobs};
 use super::names::Names;
+use super::networking::{IngressClasses, Ingresses, NetworkPolicies};
 use super::nodes::{Namespaces, Nodes};
 use super::pods::Pods;
 use super::quotas::{LimitRanges, ResourceQuotas};
+use super::rbac::{Bindings, Roles};
+use super::scheduling::{DisruptionBudgets, Leases, PriorityClasses, RuntimeClasses};
 use super::services::Services;
+use super::storage::{
+    Attachments, AttributesClasses, Capacities, DriverNodes, Drivers, StorageClasses,
+};
 use super::webhook_configurations::WebhookConfigurations;
 use super::workloads::{ControllerRevisions, PodTemplates, Workload};
 use super::{Cx, Strategy, metadata};
@@ -24,6 +31,7 @@ impl Strategy for Plain {}
 /// The strategy of a built-in resource.
 pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
     match (group, plural) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => &super::crd::Definition,
         ("", "pods") => &Pods,
         ("", "podtemplates") => &PodTemplates,
         ("", "replicationcontrollers") => &Workload::ReplicationController,
@@ -59,6 +67,22 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
             "admissionregistration.k8s.io",
             "mutatingadmissionpolicybindings" | "validatingadmissionpolicybindings",
         ) => &AdmissionPolicyBindings,
+        ("autoscaling", "horizontalpodautoscalers") => &Autoscalers,
+        ("networking.k8s.io", "ingresses") => &Ingresses,
+        ("networking.k8s.io", "ingressclasses") => &IngressClasses,
+        ("networking.k8s.io", "networkpolicies") => &NetworkPolicies,
+        ("rbac.authorization.k8s.io", "roles" | "clusterroles") => &Roles,
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => &Bindings,
+        ("scheduling.k8s.io", "priorityclasses") => &PriorityClasses,
+        ("node.k8s.io", "runtimeclasses") => &RuntimeClasses,
+        ("coordination.k8s.io", "leases") => &Leases,
+        ("policy", "poddisruptionbudgets") => &DisruptionBudgets,
+        ("storage.k8s.io", "storageclasses") => &StorageClasses,
+        ("storage.k8s.io", "volumeattributesclasses") => &AttributesClasses,
+        ("storage.k8s.io", "csidrivers") => &Drivers,
+        ("storage.k8s.io", "csinodes") => &DriverNodes,
+        ("storage.k8s.io", "volumeattachments") => &Attachments,
+        ("storage.k8s.io", "csistoragecapacities") => &Capacities,
         _ => &Plain,
     }
 }

@@ -31,6 +31,9 @@ impl Strategy for ConfigMaps {
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(new);
+        // B3: the strategy checks the new object, and the check of the change does so again.
+        super::validate_metadata(&mut errors, cx, new);
+        config_map(&mut errors, &root);
         frozen(&mut errors, &root, old, &["data", "binaryData"]);
         super::validate_metadata(&mut errors, cx, new);
         config_map(&mut errors, &root);
@@ -105,6 +108,7 @@ impl Strategy for Secrets {
         let root = At::root(new);
         errors.immutable(&root.field("type"), &old["type"]);
         frozen(&mut errors, &root, old, &["data"]);
+        super::validate_metadata(&mut errors, cx, new);
         super::validate_metadata(&mut errors, cx, new);
         secret(&mut errors, &root);
         if errors.is_empty() && new["data"] != old["data"] {

@@ -121,6 +121,26 @@ pub fn annotations(errors: &mut Errors, at: &At) {
     }
 }
 
+/// References as Go prints them: fields in the order of the type.
+fn go_references(references: &[Value]) -> String {
+    let references: Vec<String> = references.iter().map(go_reference).collect();
+    format!("[{}]", references.join(","))
+}
+
+fn go_reference(reference: &Value) -> String {
+    let mut fields = Vec::new();
+    for name in ["apiVersion", "kind", "name", "uid"] {
+        let text = reference.get(name).cloned().unwrap_or_else(|| "".into());
+        fields.push(format!("\"{name}\":{text}"));
+    }
+    for name in ["controller", "blockOwnerDeletion"] {
+        if let Some(flag) = reference.get(name).filter(|flag| !flag.is_null()) {
+            fields.push(format!("\"{name}\":{flag}"));
+        }
+    }
+    format!("{{{}}}", fields.join(","))
+}
+
 fn owner_references(errors: &mut Errors, at: &At) {
     let mut controller = String::new();
     for reference in at.list() {
@@ -144,9 +164,9 @@ fn owner_references(errors: &mut Errors, at: &At) {
             }
         }
         if (group, version, kind) == ("", "v1", "Event") {
-            errors.invalid_as(
+            errors.invalid_raw(
                 at,
-                reference,
+                &go_reference(reference),
                 "/v1, Kind=Event is disallowed from being an owner",
             );
         }
@@ -155,8 +175,9 @@ fn owner_references(errors: &mut Errors, at: &At) {
             if controller.is_empty() {
                 controller = this;
             } else {
-                errors.invalid(
+                errors.invalid_raw(
                     at,
+                    &go_references(at.list()),
                     &format!("Only one reference can have Controller set to true. Found \"true\" in references for {controller} and {this}"),
                 );
             }
@@ -177,7 +198,8 @@ fn finalizers(errors: &mut Errors, at: &At) {
     }
 }
 
-fn standard_finalizers(errors: &mut Errors, at: &At) {
+/// What only built-in kinds demand of finalizers.
+pub fn standard_finalizers(errors: &mut Errors, at: &At) {
     for finalizer in at.items() {
         standard_finalizer(errors, &finalizer);
     }

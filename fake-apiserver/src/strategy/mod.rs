@@ -5,10 +5,14 @@
 
 pub mod addresses;
 pub mod admission_policies;
+pub mod autoscaler_versions;
+pub mod autoscalers;
 pub mod builtin;
 pub mod claims;
 pub mod config;
+pub mod crd;
 pub mod cron;
+pub mod custom;
 pub mod diff;
 pub mod endpoints;
 pub mod events;
@@ -16,11 +20,15 @@ pub mod field;
 pub mod jobs;
 pub mod metadata;
 pub mod names;
+pub mod networking;
 pub mod nodes;
 pub mod pods;
 pub mod quantity;
 pub mod quotas;
+pub mod rbac;
+pub mod scheduling;
 pub mod services;
+pub mod storage;
 pub mod webhook_configurations;
 pub mod workloads;
 
@@ -187,47 +195,7 @@ pub fn restore(new: &mut Value, old: &Value, key: &str) {
     }
 }
 
-struct Custom;
-
-impl Strategy for Custom {
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        if !cx.resource.has_status() {
-            return Ok(());
-        }
-        match cx.subresource {
-            "" => restore(new, old, "status"),
-            "status" => {
-                // S1: everything but the status comes from the stored object, metadata too (managedFields apart).
-                let managed = new.at(&["metadata", "managedFields"]).cloned();
-                let status = new.get("status").cloned();
-                *new = old.clone();
-                match status {
-                    Some(status) => new.set(&["status"], status),
-                    None => drop(new.remove(&["status"])),
-                }
-                match managed {
-                    Some(managed) => new.set(&["metadata", "managedFields"], managed),
-                    None => drop(new.remove(&["metadata", "managedFields"])),
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn changes_generation(&self, new: &Value, old: &Value) -> bool {
-        // C5: anything outside metadata.
-        let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
-            return new != old;
-        };
-        let content = |key: &str| !matches!(key, "metadata" | "apiVersion" | "kind");
-        let new = new.iter().filter(|(key, _)| content(key));
-        let old = old.iter().filter(|(key, _)| content(key));
-        !new.eq(old)
-    }
-}
-
 /// The strategy of custom resources.
 pub fn custom() -> &'static dyn Strategy {
-    &Custom
+    &custom::Custom
 }

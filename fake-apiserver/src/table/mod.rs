@@ -119,9 +119,6 @@ impl<'a> Printer<'a> {
             IncludeObject::Object => object.clone(),
         };
         map.insert("object", beside);
-        if let Some(condition) = pods::row_condition(self.kind, object) {
-            map.insert("conditions", Value::Array(vec![condition]));
-        }
         Value::Object(map)
     }
 
@@ -194,7 +191,13 @@ pub fn partial_list<'a>(
     map.insert("kind", "PartialObjectMetadataList");
     map.insert("apiVersion", format!("meta.k8s.io/{version}").as_str());
     map.insert("metadata", metadata);
-    map.insert("items", Value::Array(items));
+    let none = items.is_empty();
+    let items = if none {
+        Value::Null
+    } else {
+        Value::Array(items)
+    };
+    map.insert("items", items);
     Value::Object(map)
 }
 

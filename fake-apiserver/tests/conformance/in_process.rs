@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
+use fake_apiserver::actors::Chore;
 use fake_apiserver::conform::case::{Case, Condition, Request};
 use fake_apiserver::conform::doc::Doc;
 use fake_apiserver::conform::hooks::Hooks;
@@ -225,7 +226,7 @@ impl InProcess {
         let chores = self.server.chores(self.now);
         for chore in chores
             .iter()
-            .filter(|chore| format!("{chore:?}").starts_with("Compact"))
+            .filter(|chore| matches!(chore, Chore::Compact { .. }))
         {
             let outputs = self.with(|server, cx| server.perform(cx, chore));
             self.take(outputs);
@@ -270,9 +271,14 @@ impl Target for InProcess {
         if let Some(opened) = self.opened.remove(&id) {
             return Ok(opened);
         }
-        self.replies
-            .remove(&id)
-            .ok_or_else(|| "never answered".to_string())
+        let reply = self.replies.remove(&id);
+        // A plain answer where a stream was asked for (A9) is a stream of one line that has ended.
+        if let (Some(reply), Some(stream)) = (&reply, self.streams.get_mut(name))
+            && reply.status == 200
+        {
+            stream.lines.push(reply.body.clone());
+        }
+        reply.ok_or_else(|| "never answered".to_string())
     }
 
     fn events(&mut self, name: &str, _at_least: usize) -> Result<(Vec<Vec<u8>>, bool), String> {

@@ -28,6 +28,17 @@ const APPROVAL_LINK: &str = "see https://github.com/kubernetes/enhancements/pull
 
 /// Fills in what a definition leaves out.
 pub fn default(definition: &mut Value) {
+    if definition
+        .array_at(&["status", "storedVersions"])
+        .is_empty()
+        && let Some(storage) = storage_version(definition).map(str::to_owned)
+    {
+        let stored = Value::Array(vec![Value::from(storage)]);
+        definition
+            .make_object()
+            .object("status")
+            .insert("storedVersions", stored);
+    }
     let Some(Value::Object(spec)) = definition.get_mut("spec") else {
         return;
     };
