@@ -119,6 +119,9 @@ impl<'a> Printer<'a> {
             IncludeObject::Object => object.clone(),
         };
         map.insert("object", beside);
+        if let Some(condition) = pods::row_condition(self.kind, object) {
+            map.insert("conditions", Value::Array(vec![condition]));
+        }
         Value::Object(map)
     }
 

@@ -20,6 +20,17 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value, now: Timestamp) -> 
     }
 }
 
+/// Rows of Pods that have ended say so.
+pub(super) fn row_condition(kind: &str, object: &Value) -> Option<Value> {
+    let phase = object.str_at(&["status", "phase"]);
+    let message = match (kind, phase) {
+        ("Pod", "Succeeded") => "The pod has completed successfully.",
+        ("Pod", "Failed") => "The pod failed.",
+        _ => return None,
+    };
+    Some(crate::json!({"type": "Completed", "status": "True", "reason": phase, "message": message}))
+}
+
 struct Summary {
     ready: usize,
     total: usize,
