@@ -19,7 +19,7 @@ mod webhooks;
 
 use crate::auth;
 use crate::json::Value;
-use crate::server::{Halt, Session};
+use crate::server::{Halt, Session, WebhookReply};
 use crate::status::Status;
 use std::time::Duration;
 
@@ -142,4 +142,18 @@ fn refused_at_once(s: &Session<'_>, client: &Value) -> Option<String> {
         "tls: failed to verify certificate: x509: certificate signed by unknown authority"
             .to_owned()
     })
+}
+
+/// Where a client configuration points, and why calling it fails at once, if it does.
+pub(crate) fn target(s: &Session<'_>, client: &Value, seconds: i64) -> (String, Option<String>) {
+    let url = review::with_timeout(&review::address(client), seconds);
+    (url, refused_at_once(s, client))
+}
+
+/// The body of a webhook's answer, or the text of the failed call.
+pub(crate) fn reply_body(url: &str, reply: &WebhookReply) -> Result<bytes::Bytes, String> {
+    match (review::transport_error(url, reply), reply) {
+        (None, WebhookReply::Answered { body, .. }) => Ok(body.clone()),
+        (error, _) => Err(error.unwrap_or_default()),
+    }
 }

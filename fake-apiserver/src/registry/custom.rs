@@ -29,6 +29,8 @@ pub struct CustomVersion {
     pub terminating: bool,
     /// Its CEL rules.
     pub rules: Arc<cel::rules::Rules>,
+    /// True if objects are converted between versions by a webhook.
+    pub webhook: bool,
     /// The schema of the storage version.
     pub storage_schema: Arc<Schema>,
     /// The `Warning` of every request, if the version is deprecated.
@@ -131,6 +133,7 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
     let mut subresources = Vec::new();
     let declared = &version["subresources"];
     let open_api = &version["schema"]["openAPIV3Schema"];
+    let versions_count = spec.array_at(&["versions"]).len();
     let alike = |other: &Value| other["schema"] == version["schema"];
     let same = spec["versions"]
         .as_array()
@@ -176,6 +179,7 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
             preserve_unknown_fields: spec["preserveUnknownFields"] == Value::Bool(true),
             terminating: schema::crd::condition(definition, "Terminating") == "True",
             schema: Arc::new(schema::build(open_api)),
+            webhook: versions_count > 1 && spec["conversion"]["strategy"] == "Webhook",
             storage_schema: Arc::new(match storage {
                 Some(storage) => schema::build(&storage["schema"]["openAPIV3Schema"]),
                 None => Schema::default(),

@@ -150,6 +150,12 @@ impl Resource {
             || self.custom.as_ref().is_some_and(|custom| custom.reshapes)
     }
 
+    /// True if a webhook stands between stored objects and this row.
+    pub fn needs_webhook(&self) -> bool {
+        self.storage_version.1 != self.version
+            && self.custom.as_ref().is_some_and(|custom| custom.webhook)
+    }
+
     /// The schema of its objects.
     pub fn schema(&self) -> Option<&Schema> {
         match &self.custom {

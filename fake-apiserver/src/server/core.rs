@@ -9,7 +9,7 @@ use super::watch::Watch;
 use super::{Config, Cx, Output, RequestId, ServerId, WatchId};
 use crate::actors::{Actors, Chore};
 use crate::json;
-use crate::json::Value;
+use crate::json::{CompactString, Value};
 use crate::registry::{Registry, Resource, ResourceId, api_version};
 use crate::store::cache::Caches;
 use crate::store::{Entry, Key, Origin, Store};
@@ -66,6 +66,22 @@ impl Core {
         now: Timestamp,
     ) -> Arc<Entry> {
         let entry = self.store.put(row.id, key, value, origin, now);
+        self.noticed(&entry);
+        entry
+    }
+
+    /// Stores an object together with what a conversion webhook made of it.
+    pub(crate) fn put_with_views(
+        &mut self,
+        row: &Resource,
+        key: Key,
+        (value, views): (Value, Vec<(CompactString, Value)>),
+        origin: Origin,
+        now: Timestamp,
+    ) -> Arc<Entry> {
+        let entry = self
+            .store
+            .put_with_views(row.id, key, value, views, origin, now);
         self.noticed(&entry);
         entry
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
-use super::{Answer, Halt, Session, body, lifecycle, managed, subresource};
+use super::{Answer, Halt, Session, body, conversion, lifecycle, managed, subresource};
 use crate::ids::Ids;
 use crate::json::Value;
 use crate::registry::Resource;
@@ -123,10 +123,10 @@ pub(super) fn finish(
             }
             return Ok(Err(object));
         }
-        let stored = to_storage(s, row, object);
+        let stored = conversion::for_storage(s, row, object)?;
         let origin = s.origin();
         let now = s.now;
-        let entry = s.core.put(row, key, stored, origin, now);
+        let entry = s.core.put_with_views(row, key, stored, origin, now);
         return Ok(Ok(entry.object.clone()));
     }
 }
@@ -152,6 +152,11 @@ pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> 
 
 /// The stored object in the row's version.
 pub(super) fn from_storage(row: &Resource, object: &Object) -> Value {
+    if row.needs_webhook()
+        && let Some(view) = object.view(&row.version)
+    {
+        return view.clone();
+    }
     let mut value = object.value().clone();
     if row.reshapes() {
         row.strategy.convert(&mut value, row);

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
-use super::create::from_storage;
-use super::{Answer, Core, Halt, ListAnswer, Session, lifecycle, read, type_meta};
+use super::{Answer, Core, Halt, ListAnswer, Session, conversion, lifecycle, read, type_meta};
 use crate::json::{self, Value};
 use crate::registry::{Propagation, Resource};
 use crate::request::media::{BodyType, body_type};
@@ -121,7 +120,7 @@ pub(super) fn delete_one(
     admitted_name: &str,
     options: &DeleteOptions,
 ) -> Result<Deleted, Halt> {
-    let old = from_storage(row, existing);
+    let old = conversion::live(s, row, existing)?;
     let sent_options = options.to_value();
     let namespace = existing.namespace().to_owned();
     let attributes = Attributes {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::update::{self, Change};
-use super::{Answer, Halt, Session, body, create, lifecycle, managed};
+use super::{Answer, Halt, Session, body, conversion, create, lifecycle, managed};
 use crate::apply;
 use crate::json::Value;
 use crate::patch::{self, PatchType, Patched};
@@ -32,7 +32,7 @@ pub(super) fn patch(
     let Some(existing) = update::live(s, &row) else {
         return Err(missing(s, &row).into());
     };
-    let live = create::from_storage(&row, &existing);
+    let live = conversion::live(s, &row, &existing)?;
     let schema = managed::schema_of(&row);
     let patched = patch::patch(kind, &live, &s.request.body, schema)?;
     let mut object = decode(s, &row, &live, patched, options.field_validation)?;
@@ -189,9 +189,10 @@ fn apply(
     }
     let applied = applied(s, options.field_validation)?;
     check_applied_type(&applied, &row.api_version(), &row.kind)?;
-    let live = existing
-        .as_ref()
-        .map(|existing| create::from_storage(&row, existing));
+    let live = match &existing {
+        Some(existing) => Some(conversion::live(s, &row, existing)?),
+        None => None,
+    };
     let merged = managed::apply(
         s,
         &row,

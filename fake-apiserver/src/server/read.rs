@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::create::from_storage;
-use super::{Answer, Halt, ListAnswer, Session, Wait};
+use super::{Answer, Halt, ListAnswer, Session, Wait, conversion};
 use crate::json;
 use crate::registry::Resource;
 use crate::request::ListOptions;
@@ -38,6 +38,14 @@ pub(super) fn get(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Hal
         s.core.store.at(row.id, at).get(&key).cloned()
     };
     match found {
+        Some(object) if row.needs_webhook() => {
+            let value = conversion::live(s, &row, &object)?;
+            Ok(Answer::Value {
+                row,
+                value,
+                code: 200,
+            })
+        }
         Some(object) => Ok(Answer::Stored {
             row,
             object,
@@ -176,7 +184,9 @@ pub(super) fn page(
             reach(s, row, asked)?
         }
     };
-    Ok(scan(s, row, options, revision, limit, &start))
+    let mut page = scan(s, row, options, revision, limit, &start);
+    conversion::fill(s, row, &mut page.items)?;
+    Ok(page)
 }
 
 /// Reads a page at a revision.

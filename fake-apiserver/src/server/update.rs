@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
-use super::create::{self, RvRule, from_storage, to_storage};
-use super::{Answer, Halt, Session, body, lifecycle, managed};
+use super::create::{self, RvRule};
+use super::{Answer, Halt, Session, body, conversion, lifecycle, managed};
 use crate::json::Value;
 use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
@@ -35,14 +35,8 @@ pub(super) fn update(
         return create_missing(s, row, object, &options, &manager);
     };
     check_uid(&row, &existing, &object, options.dry_run)?;
-    managed::track(
-        s,
-        &row,
-        subresource,
-        Some(&from_storage(&row, &existing)),
-        &mut object,
-        &manager,
-    );
+    let shown = conversion::live(s, &row, &existing)?;
+    managed::track(s, &row, subresource, Some(&shown), &mut object, &manager);
     let change = Change {
         row,
         subresource,
@@ -181,7 +175,7 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
         options,
         options_kind,
     } = change;
-    let old = from_storage(&row, &existing);
+    let old = conversion::live(s, &row, &existing)?;
     let dry_run = options.dry_run;
     let (namespace, name) = (existing.namespace().to_owned(), existing.name().to_owned());
     let sent_options = options.to_value(options_kind);
@@ -208,8 +202,7 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
     s.with_strategy(&row, subresource, dry_run, |cx| {
         row.strategy.allocate(cx, &mut object, Some(&old))
     })?;
-    let stored = to_storage(s, &row, object);
-    finish(s, row, existing, stored, dry_run)
+    finish(s, row, existing, object, dry_run)
 }
 
 /// Stores the change, or deletes the object when it was only held by its finalizers (G3), or does nothing (D7).
@@ -217,39 +210,42 @@ fn finish(
     s: &mut Session<'_>,
     row: Arc<Resource>,
     existing: Arc<Object>,
-    stored: Value,
+    object: Value,
     dry_run: bool,
 ) -> Result<Answer, Halt> {
     let key = Key::new(existing.namespace(), existing.name());
+    let (stored, views) = conversion::for_storage(s, &row, object)?;
     let (origin, now) = (s.origin(), s.now);
+    let code = 200;
+    let unstored = |stored, views| {
+        let object = Arc::new(Object::new(stored, existing.revision()).with_views(views));
+        Ok(Answer::Stored {
+            row: row.clone(),
+            object,
+            code,
+        })
+    };
     if deletes(&row, &existing, &stored) {
         if !dry_run {
             s.core.delete(&row, &key, origin, now);
         }
-        let object = Arc::new(Object::new(stored, existing.revision()));
-        return Ok(Answer::Stored {
-            row,
-            object,
-            code: 200,
-        });
+        return unstored(stored, views);
     }
     if stored == *existing.value() {
         return Ok(Answer::Stored {
             row,
             object: existing,
-            code: 200,
+            code,
         });
     }
-    let object = if dry_run {
-        Arc::new(Object::new(stored, existing.revision()))
-    } else {
-        s.core.put(&row, key, stored, origin, now).object.clone()
-    };
-    Ok(Answer::Stored {
-        row,
-        object,
-        code: 200,
-    })
+    if dry_run {
+        return unstored(stored, views);
+    }
+    let entry = s
+        .core
+        .put_with_views(&row, key, (stored, views), origin, now);
+    let object = entry.object.clone();
+    Ok(Answer::Stored { row, object, code })
 }
 
 /// G3: whether a change takes the last finalizer off a terminating object.

@@ -168,13 +168,29 @@ impl Store {
         &mut self,
         resource: ResourceId,
         key: Key,
+        value: Value,
+        origin: Origin,
+        time: Timestamp,
+    ) -> Arc<Entry> {
+        let old = self.get(resource, &key);
+        let views = old.map(|old| old.views_with_metadata(&value["metadata"]));
+        let views = views.unwrap_or_default();
+        self.put_with_views(resource, key, value, views, origin, time)
+    }
+
+    /// Writes an object together with what a conversion webhook made of it.
+    pub(crate) fn put_with_views(
+        &mut self,
+        resource: ResourceId,
+        key: Key,
         mut value: Value,
+        views: Vec<(CompactString, Value)>,
         origin: Origin,
         time: Timestamp,
     ) -> Arc<Entry> {
         self.revision += 1;
         set_revision(&mut value, self.revision);
-        let object = Arc::new(Object::new(value, self.revision));
+        let object = Arc::new(Object::new(value, self.revision).with_views(views));
         let revision = self.revision;
         let set = self.collection(resource);
         let old = set.live.insert(key.clone(), object.clone());

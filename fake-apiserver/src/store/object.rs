@@ -68,6 +68,8 @@ pub struct Object {
     /// (in a list built-ins carry no type) can be put together without writing the object again.
     tail: Bytes,
     revision: u64,
+    /// What a conversion webhook made of the object, by version.
+    views: Vec<(CompactString, Value)>,
 }
 
 impl Object {
@@ -77,7 +79,34 @@ impl Object {
             value,
             tail: tail.into(),
             revision,
+            views: Vec::new(),
         }
+    }
+
+    /// The same with what a conversion webhook made of it.
+    pub(crate) fn with_views(mut self, views: Vec<(CompactString, Value)>) -> Object {
+        self.views = views;
+        for (_, view) in &mut self.views {
+            view.set(&["metadata", "resourceVersion"], itoa(self.revision));
+        }
+        self
+    }
+
+    /// The object as a conversion webhook made it for a version.
+    pub(crate) fn view(&self, version: &str) -> Option<&Value> {
+        let mut views = self.views.iter();
+        views
+            .find(|(name, _)| name == version)
+            .map(|(_, view)| view)
+    }
+
+    /// The views for a newer state whose metadata alone has changed.
+    pub(crate) fn views_with_metadata(&self, metadata: &Value) -> Vec<(CompactString, Value)> {
+        let mut views = self.views.clone();
+        for (_, view) in &mut views {
+            view.set(&["metadata"], metadata);
+        }
+        views
     }
 
     /// The object, in its storage version.
@@ -119,7 +148,7 @@ impl Object {
     pub(crate) fn with_revision(&self, revision: u64) -> Object {
         let mut value = self.value.clone();
         value.set(&["metadata", "resourceVersion"], itoa(revision));
-        Object::new(value, revision)
+        Object::new(value, revision).with_views(self.views.clone())
     }
 }
 

@@ -47,7 +47,6 @@ impl Strategy for Custom {
     }
 
     fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
-        warn_finalizers(cx, object, &[]);
         match &cx.resource.custom {
             Some(custom) => validate(cx, custom, object, None),
             None => Vec::new(),
