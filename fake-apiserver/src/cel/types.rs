@@ -201,6 +201,8 @@ impl Type {
                 | Type::Duration
                 | Type::Timestamp
                 | Type::Null
+                | Type::Type(_)
+                | Type::Opaque(_)
         )
     }
 

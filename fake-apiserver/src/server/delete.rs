@@ -395,7 +395,10 @@ pub(super) fn delete_collection(s: &mut Session<'_>, row: Arc<Resource>) -> Resu
         if let Some(existing) = s.core.store.get(row.id, &key).cloned() {
             delete_one(s, &row, &existing, "", &options)?;
         }
+        s.attempt.done_objects.push(item.clone());
         s.attempt.step_done(key.as_str().to_owned());
     }
-    Ok(Answer::List(ListAnswer { row, ..page }))
+    // A request that halted lists anew; what went before that is listed no more.
+    let items = s.attempt.done_objects.clone();
+    Ok(Answer::List(ListAnswer { row, items, ..page }))
 }

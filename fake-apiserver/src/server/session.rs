@@ -17,7 +17,7 @@ use crate::ids::Ids;
 use crate::registry::{Resource, ResourceId};
 use crate::request::{Request, User};
 use crate::status::Status;
-use crate::store::Origin;
+use crate::store::{Object, Origin};
 use crate::strategy;
 use crate::time::Timestamp;
 
@@ -94,6 +94,8 @@ pub struct Attempt {
     pub gave_up: bool,
     /// What a request of several steps has done so far.
     pub done: Vec<String>,
+    /// The objects these steps were about.
+    pub done_objects: Vec<Arc<Object>>,
     draws: Vec<Draw>,
     drawn: usize,
     calls: Vec<(OutCall, Option<WebhookReply>)>,
@@ -109,6 +111,7 @@ impl Attempt {
             warnings: Vec::new(),
             gave_up: false,
             done: Vec::new(),
+            done_objects: Vec::new(),
             draws: Vec::new(),
             drawn: 0,
             calls: Vec::new(),

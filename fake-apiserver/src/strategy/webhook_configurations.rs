@@ -31,6 +31,15 @@ impl Strategy for WebhookConfigurations {
             if mutating {
                 fill(hook, "reinvocationPolicy", || "Never".into());
             }
+            for list in ["rules", "matchConditions"] {
+                let empty = hook
+                    .get(list)
+                    .and_then(Value::as_array)
+                    .is_some_and(Vec::is_empty);
+                if empty {
+                    hook.remove(list);
+                }
+            }
             default_scope(hook.get_mut("rules"));
             if let Some(Value::Object(service)) = hook
                 .get_mut("clientConfig")

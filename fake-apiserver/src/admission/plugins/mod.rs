@@ -40,6 +40,10 @@ pub(super) fn mutate(
             pods::tolerations(object);
             pods::runtime_class(s, attributes, object)?;
         }
+        ("", "pods") if attributes.operation == "UPDATE" => {
+            pods::keep_priority(attributes, object);
+            pods::tolerations(object);
+        }
         ("", "persistentvolumeclaims") if create => {
             limits::apply(s, attributes, object)?;
             classes::default_storage_class(s, object);
@@ -76,6 +80,7 @@ pub(super) fn validate(
                 limits::check(s, attributes, object)?;
             }
             ("", "persistentvolumeclaims") => classes::resize(s, attributes, object)?,
+            ("", "namespaces") => pod_security::check_namespace(object)?,
             ("scheduling.k8s.io", "priorityclasses") => {
                 classes::one_default_priority(s, attributes, object)?;
             }

@@ -8,6 +8,7 @@ use super::{find, refuse};
 use crate::admission::Attributes;
 use crate::json::Value;
 use crate::server::{Halt, Session};
+use crate::status::{Cause, Status};
 
 /// Checks a pod or a pod template.
 pub(super) fn check(
@@ -67,6 +68,41 @@ pub(super) fn check(
         ));
     }
     Ok(())
+}
+
+/// The labels of a namespace must name levels and versions that there are.
+pub(super) fn check_namespace(object: &Value) -> Result<(), Halt> {
+    let mut causes = Vec::new();
+    for mode in ["enforce", "audit", "warn"] {
+        let label = |suffix: &str| format!("pod-security.kubernetes.io/{mode}{suffix}");
+        let at = |label: &str| object.at(&["metadata", "labels", label]);
+        let (level, version) = (label(""), label("-version"));
+        if let Some(value) = at(&level)
+            && !["privileged", "baseline", "restricted"]
+                .iter()
+                .any(|known| value == known)
+        {
+            let field = format!("metadata.labels[{level}]");
+            let why = "must be one of privileged, baseline, restricted";
+            causes.push(Cause::invalid(field, value, why));
+        }
+        if let Some(value) = at(&version)
+            && value != "latest"
+            && value
+                .as_str()
+                .and_then(|text| text.strip_prefix("v1.")?.parse::<u32>().ok())
+                .is_none()
+        {
+            let field = format!("metadata.labels[{version}]");
+            let why = "must be \"latest\" or \"v1.x\"";
+            causes.push(Cause::invalid(field, value, why));
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let name = object.str_at(&["metadata", "name"]);
+    Err(Status::invalid("", "Namespace", name, causes).into())
 }
 
 /// What a pod does that a level does not allow, in the order of the standards.

@@ -67,6 +67,18 @@ pub(super) fn priority(
     Ok(())
 }
 
+/// An update that does not speak of priority keeps it.
+pub(super) fn keep_priority(attributes: &Attributes<'_>, object: &mut Value) {
+    let Some(old) = attributes.old else { return };
+    for field in ["priority", "preemptionPolicy"] {
+        if object.at(&["spec", field]).is_none()
+            && let Some(value) = old.at(&["spec", field])
+        {
+            object.set(&["spec", field], value);
+        }
+    }
+}
+
 /// Five minutes of patience with nodes that are not ready or not reachable.
 pub(super) fn tolerations(object: &mut Value) {
     let list = object.array_at(&["spec", "tolerations"]);
