@@ -231,7 +231,7 @@ fn finish(
         }
         return unstored(stored, views);
     }
-    if stored == *existing.value() {
+    if stored == *existing.value() && !is_first_write(s, &row, &existing) {
         return Ok(Answer::Stored {
             row,
             object: existing,
@@ -246,6 +246,16 @@ fn finish(
         .put_with_views(&row, key, (stored, views), origin, now);
     let object = entry.object.clone();
     Ok(Answer::Stored { row, object, code })
+}
+
+/// D7: whether storage does not yet hold what the object is read as, which makes an empty change a real one.
+fn is_first_write(s: &Session<'_>, row: &Resource, existing: &Object) -> bool {
+    row.strategy.first_write_counts(existing.value())
+        && s.core
+            .store
+            .log_since(existing.revision() - 1)
+            .next()
+            .is_some_and(|entry| entry.revision == existing.revision() && entry.old.is_none())
 }
 
 /// G3: whether a change takes the last finalizer off a terminating object.

@@ -25,6 +25,10 @@ const RENAMED: &[(&str, &str)] = &[
 pub struct Events;
 
 impl Strategy for Events {
+    fn names(&self) -> Names {
+        Names::PathSegment
+    }
+
     fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let core = in_core_shape(cx.resource, object);

@@ -7,10 +7,11 @@
 
 use std::fmt::Write;
 
-use crate::json::Value;
+use crate::json::{Map, Value};
 use crate::status::Cause;
 
 use super::names::Names;
+use super::quantity::Quantity;
 
 static NULL: Value = Value::Null;
 
@@ -322,13 +323,27 @@ impl Errors {
 /// What is said of fields that may not change.
 pub const IMMUTABLE: &str = "field is immutable";
 
-/// Go's `apiequality.Semantic.DeepEqual` on decoded values: absent, null and empty are the same.
+/// Maps whose values are quantities wherever they stand.
+const AMOUNTS: [&str; 6] = [
+    "limits",
+    "requests",
+    "overhead",
+    "capacity",
+    "allocatable",
+    "hard",
+];
+
+/// Go's `apiequality.Semantic.DeepEqual` on decoded values: absent, null and empty are the same, so are two spellings of a
+/// quantity.
 pub fn semantically_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
-            x.iter().all(|(key, value)| match y.get(key) {
-                Some(other) => semantically_equal(value, other),
-                None => is_empty(value),
+            x.iter().all(|(key, value)| match (value, y.get(key)) {
+                (Value::Object(x), Some(Value::Object(y))) if AMOUNTS.contains(&key) => {
+                    equal_amounts(x, y)
+                }
+                (value, Some(other)) => semantically_equal(value, other),
+                (value, None) => is_empty(value),
             }) && y
                 .iter()
                 .all(|(key, value)| x.contains_key(key) || is_empty(value))
@@ -338,6 +353,16 @@ pub fn semantically_equal(a: &Value, b: &Value) -> bool {
         }
         (x, y) => x == y || (is_empty(x) && is_empty(y)),
     }
+}
+
+fn equal_amounts(a: &Map, b: &Map) -> bool {
+    let equal = |x: &Value, y: &Value| {
+        let read = |value: &Value| Quantity::parse(value.as_str()?).ok();
+        x == y || read(x).is_some_and(|amount| read(y) == Some(amount)) || semantically_equal(x, y)
+    };
+    a.len() == b.len()
+        && a.iter()
+            .all(|(key, x)| b.get(key).is_some_and(|y| equal(x, y)))
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -29,9 +29,6 @@ pub struct Jobs;
 
 impl Strategy for Jobs {
     fn default(&self, _resource: &Resource, object: &mut Value) {
-        let labels = object
-            .at(&["spec", "template", "metadata", "labels"])
-            .cloned();
         let map = object.make_object();
         let spec = map.object("spec");
         let own_policy = spec.get("podFailurePolicy").is_some_and(Value::is_object);
@@ -59,18 +56,7 @@ impl Strategy for Jobs {
             }
             .into()
         });
-        if let Some(labels) =
-            labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty()))
-        {
-            let metadata = map.object("metadata");
-            if metadata
-                .get("labels")
-                .and_then(Value::as_object)
-                .is_none_or(|map| map.is_empty())
-            {
-                metadata.insert("labels", labels);
-            }
-        }
+        own_labels(object);
     }
 
     fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
@@ -83,6 +69,21 @@ impl Strategy for Jobs {
         }
         object.set(&["status"], json!({}));
         Ok(())
+    }
+
+    // Generated labels of the template become the Job's when it is read back: after validation, and not stored (O9, D7).
+    fn allocate(
+        &self,
+        _cx: &mut Cx<'_>,
+        new: &mut Value,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
+        own_labels(new);
+        Ok(())
+    }
+
+    fn first_write_counts(&self, created: &Value) -> bool {
+        created["metadata"]["labels"] == created["spec"]["template"]["metadata"]["labels"]
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -169,6 +170,15 @@ fn default_job_spec(spec: &mut Map) {
                 fill(pattern.make_object(), "status", "True");
             }
         }
+    }
+}
+
+// A Job without labels of its own has those of its template.
+fn own_labels(job: &mut Value) {
+    let filled = |labels: &Value| labels.as_object().is_some_and(|map| !map.is_empty());
+    let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    if filled(&labels) && !filled(&job["metadata"]["labels"]) {
+        job.set(&["metadata", "labels"], labels);
     }
 }
 

@@ -80,15 +80,12 @@ impl Strategy for Nodes {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        // Through either endpoint the real server runs both checks.
+        // The main endpoint checks the new object and then the change, which repeats some of it.
         if cx.subresource.is_empty() {
-            update(&mut errors, new, old);
-            taints(&mut errors, &At::root(new));
+            super::validate_metadata(&mut errors, cx, new);
+            errors.causes.extend(self.validate_create(cx, new));
         }
         update(&mut errors, new, old);
-        errors
-            .causes
-            .dedup_by(|a, b| a == b && a.field.starts_with("spec."));
         errors.causes
     }
 

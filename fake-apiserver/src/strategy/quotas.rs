@@ -244,8 +244,6 @@ impl Strategy for ResourceQuotas {
             return errors.causes;
         }
         let spec = root.field("spec");
-        // The real server looks at the spec twice.
-        quota(&mut errors, &spec);
         quota(&mut errors, &spec);
         let sorted = |spec: &Value| {
             let mut scopes: Vec<String> = spec

@@ -180,6 +180,10 @@ const COUNTS: [&str; 4] = [
 ];
 
 impl Strategy for DisruptionBudgets {
+    fn names(&self) -> Names {
+        Names::PathSegment
+    }
+
     fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
         object.set(
             &["status"],

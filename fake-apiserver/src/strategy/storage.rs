@@ -147,6 +147,15 @@ impl Strategy for AttributesClasses {
 pub struct Drivers;
 
 impl Strategy for Drivers {
+    // C6: not counted from the creation on, only from the first change.
+    fn prepare_update(&self, _cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
+        if !semantically_equal(&new["spec"], &old["spec"]) {
+            let counted = old.i64_at(&["metadata", "generation"]).unwrap_or(0);
+            new.set(&["metadata", "generation"], counted + 1);
+        }
+        Ok(())
+    }
+
     fn default(&self, _resource: &Resource, object: &mut Value) {
         let spec = object.make_object().object("spec");
         absent(spec, "attachRequired", || true.into());

@@ -529,6 +529,8 @@ fn default_stateful_set(spec: &mut Map) {
         .and_then(Value::as_object_mut)
     {
         absent(rolling, "partition", || Value::Int(0));
+        // Its feature gate is off: nothing sent there is kept.
+        rolling.remove("maxUnavailable");
     }
     let retention = spec.object("persistentVolumeClaimRetentionPolicy");
     fill(retention, "whenDeleted", "Retain");

@@ -203,7 +203,29 @@ fn field_refs(source: &mut Map) {
     }
 }
 
+/// Amounts are rounded up to thousandths.
+fn round_amounts(amounts: &mut Map) {
+    for amount in amounts.values_mut() {
+        let tiny = |text: &&str| text.ends_with(['u', 'n']) || text.contains("e-");
+        if let Some(mut quantity) = amount
+            .as_str()
+            .filter(tiny)
+            .and_then(|text| Quantity::parse(text).ok())
+        {
+            quantity.round_up(-3);
+            *amount = quantity.canonical().into();
+        }
+    }
+}
+
 fn requests_from_limits(container: &mut Map) {
+    if let Some(resources) = container.get_mut("resources") {
+        for list in ["limits", "requests"] {
+            if let Some(amounts) = resources.get_mut(list).and_then(Value::as_object_mut) {
+                round_amounts(amounts);
+            }
+        }
+    }
     let Some(limits) = container
         .get("resources")
         .and_then(|r| r.get("limits"))
