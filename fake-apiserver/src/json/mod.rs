@@ -405,6 +405,18 @@ impl PartialEq<&str> for Value {
     }
 }
 
+impl PartialEq<i64> for Value {
+    fn eq(&self, other: &i64) -> bool {
+        self.as_i64() == Some(*other)
+    }
+}
+
+impl PartialEq<bool> for Value {
+    fn eq(&self, other: &bool) -> bool {
+        self.as_bool() == Some(*other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
