@@ -153,6 +153,7 @@ fn store(
             manager: "apiserver",
             now: cx.now,
             ignored: Ignored::builtin(GROUP, PLURAL, subresource),
+            by_webhook: false,
             other_version: &|_| None,
         };
         apply::track(&tracking, Some(existing.value()), &mut value);

@@ -9,6 +9,7 @@ use super::entries::{self, Entry};
 use super::field_set::{FieldSet, SELF, children, is_member};
 use super::ignored::Ignored;
 use super::shape::Shape;
+use super::typed;
 use crate::json::{CompactString, Map, Value};
 use crate::schema::Schema;
 use crate::time::Timestamp;
@@ -27,6 +28,8 @@ pub struct Tracking<'a> {
     pub now: Timestamp,
     /// What the endpoint ignores.
     pub ignored: Ignored,
+    /// True if a webhook converts between versions: what the object looks like in another one is not known here.
+    pub by_webhook: bool,
     /// The schema of the same kind in another version, `None` where there is no such version: entries of it are dropped.
     pub other_version: &'a dyn Fn(&str) -> Option<&'a Schema>,
 }
@@ -58,7 +61,9 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
         // F8: what a client sends with a create is dropped.
         let empty = Value::object();
         let mut entries = Vec::new();
-        record(tracking, &empty, new, &mut entries, tracking.manager);
+        if converts(tracking, std::iter::empty(), [&empty, &*new]) {
+            record(tracking, &empty, new, &mut entries, tracking.manager);
+        }
         return entries::write(new, entries);
     };
     let stored = live.at(&["metadata", "managedFields"]);
@@ -71,11 +76,36 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
         // A custom resource cannot be converted to a version that is gone: all that is tracked is lost (F12).
         return;
     }
+    let versions = entries.iter().map(|entry| entry.api_version.as_str());
+    if !converts(tracking, versions, [live, &*new]) {
+        return;
+    }
     entries.retain(known);
     reconcile(tracking, &mut entries);
     record(tracking, live, new, &mut entries, tracking.manager);
     entries::cap(&mut entries);
     entries::write(new, entries);
+}
+
+/// Whether a custom resource fits the types of all versions that entries were made in, before and after. If it does not,
+/// all that is tracked is lost: conversion without a webhook changes nothing but the version (F12, L9).
+fn converts<'e>(
+    tracking: &Tracking<'_>,
+    versions: impl Iterator<Item = &'e str>,
+    values: [&Value; 2],
+) -> bool {
+    if tracking.schema.name().is_some() {
+        return true;
+    }
+    let mut versions: Vec<&str> = versions.filter(|_| !tracking.by_webhook).collect();
+    versions.push(tracking.api_version);
+    versions.sort_unstable();
+    versions.dedup();
+    let shapes = versions
+        .iter()
+        .filter_map(|version| tracking.shape_of_version(version));
+    let fits = |shape| values.iter().all(|value| typed::converts(shape, value));
+    shapes.into_iter().all(fits)
 }
 
 /// The entries a write starts from: the client's own if it sent usable ones, else the live ones (F10).

@@ -17,6 +17,14 @@ pub(crate) fn validate(shape: Shape<'_>, value: &Value) -> Vec<String> {
     errors.found
 }
 
+/// Whether a stored object can be read as a type; doubled elements do not matter then.
+pub(crate) fn converts(shape: Shape<'_>, value: &Value) -> bool {
+    let errors = validate(shape, value);
+    errors
+        .iter()
+        .all(|error| error.contains(": duplicate entries for key"))
+}
+
 /// The errors as one message.
 pub(crate) fn error_text(errors: &[String]) -> String {
     match errors {

@@ -113,6 +113,7 @@ pub(super) fn track_created(
         manager,
         now: s.now,
         ignored: Ignored::Nothing,
+        by_webhook: false,
         other_version: &|_| None,
     };
     apply::track(&tracking, None, object);
@@ -126,6 +127,7 @@ fn scale_tracking<'a>(s: &Session<'_>, schema: &'a Schema, manager: &'a str) -> 
         manager,
         now: s.now,
         ignored: Ignored::Nothing,
+        by_webhook: false,
         other_version: &|_| None,
     }
 }
@@ -150,6 +152,7 @@ fn with_tracking<T>(
         manager,
         now,
         ignored,
+        by_webhook: row.custom.as_ref().is_some_and(|custom| custom.webhook),
         other_version: &|api_version| other_version(registry, row, api_version),
     })
 }
