@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
-use super::{Answer, Halt, Session, body, delete, type_meta};
+use super::{Answer, Halt, Session, body, delete, managed, type_meta};
 use crate::json;
 use crate::json::Value;
-use crate::registry::Resource;
+use crate::registry::{Resource, split_api_version};
 use crate::request::media::body_type;
 use crate::request::selector::LabelSelector;
 use crate::request::{DeleteOptions, WriteOptions};
+use crate::schema::Schemas;
 use crate::status::{Cause, Status};
 use crate::store::{Key, Object};
 
@@ -23,6 +24,7 @@ pub(super) fn bind(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Ha
     let mut binding = review(s, &row, "Binding", "v1")?;
     let name = s.request.info.name.clone();
     check_name(&binding, &name, "Binding")?;
+    track(s, &mut binding, "binding", &options);
     admit(s, &row, "binding", &mut binding, &options)?;
     let node = binding.str_at(&["target", "name"]).to_owned();
     if node.is_empty() {
@@ -74,6 +76,7 @@ pub(super) fn evict(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, H
         dry_run: delete_options.dry_run,
         ..options
     };
+    track(s, &mut eviction, "eviction", &options);
     admit(s, &row, "eviction", &mut eviction, &options)?;
     let pod = existing(s, &row)?;
     let phase = pod.value().str_at(&["status", "phase"]);
@@ -171,6 +174,17 @@ fn check_name(object: &Value, name: &str, kind: &str) -> Result<(), Status> {
     Err(Status::bad_request(format!(
         "name in URL does not match name in {kind} object"
     )))
+}
+
+/// What is sent is managed like any other creation, for admission to see.
+fn track(s: &Session<'_>, object: &mut Value, subresource: &str, options: &WriteOptions) {
+    let api_version = object.str_at(&["apiVersion"]).to_owned();
+    let (group, version) = split_api_version(&api_version);
+    let kind = Schemas::builtin().kind(group, version, object.str_at(&["kind"]));
+    if let Some(schema) = kind {
+        let manager = options.manager(s.request.header("user-agent"));
+        managed::track_created(s, schema, &api_version, subresource, object, &manager);
+    }
 }
 
 fn admit(
