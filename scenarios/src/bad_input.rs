@@ -130,3 +130,61 @@ fn every_mistake_names_its_place_and_a_way_out() {
     }
     insta::assert_snapshot!(all);
 }
+
+mod any_text {
+    use proptest::prelude::*;
+    use sim::operator::Operators;
+
+    use super::*;
+    use crate::lower::lower;
+
+    /// Reads, lowers and renders; whatever the text is, there is an answer and no panic.
+    fn survives(text: &str) {
+        let operators = Operators::new().add("webapp::run", |_| async {});
+        let answer = load(Path::new("s/races/demo.yaml"), &files(text));
+        let answer = answer.and_then(|file| {
+            file.cases
+                .iter()
+                .map(|case| lower(case, &operators))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        if let Err(error) = answer {
+            assert!(!error.render(false).is_empty());
+            let place = error.place.expect("a mistake has a place");
+            assert!(place.offset + place.len <= place.source.text.len());
+        }
+    }
+
+    const WHOLE: &str = "\
+scenario: demo
+version: 1
+summary: A demonstration.
+cluster:
+  apiServers: 2
+  crds: [../crds/not-a-crd.yaml]
+  objects: [{object: {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}}]
+operators:
+  webapp: {run: webapp::run, replicas: 2}
+timing: {request: 1ms..20ms}
+workload:
+- {at: 1s, every: 1s, times: 2, annotate: {kind: ConfigMap, name: a, key: k}}
+faults: {atMost: 2, from: [{crash: {restart: 1s..5s}}, {refuse: {with: [409]}}]}
+properties: [no-panic]
+variants:
+  a: {expect: holds}
+  b: {expect: {violates: [no-panic]}, timing: null}
+";
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "[ -~\n\tä€]{0,200}") {
+            survives(&text);
+        }
+
+        #[test]
+        fn nearly_good_never_panics(at in 0..WHOLE.len(), cut in 0..12usize, put in "[ -~\n]{0,6}") {
+            let end = (at + cut).min(WHOLE.len());
+            survives(&format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]));
+        }
+    }
+}

@@ -140,7 +140,8 @@ fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let mut entries = fs::read_dir(folder)
         .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
         .map_err(unreadable)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
+    // Without the extension, so that `dual-write` stands before `dual-write-put`.
+    entries.sort_by_key(|entry| entry.path().with_extension(""));
     for entry in entries {
         let path = entry.path();
         let name = entry.file_name();
@@ -268,12 +269,8 @@ fn read_named_files(case: &mut Case, files: &Files) -> Result<()> {
         let manifest = step.create.as_ref().map(|m| (m, "create"));
         let manifest = manifest.or(step.replace.as_ref().map(|m| (m, "replace")));
         if let Some((manifest, word)) = manifest {
-            let created = read_manifest(
-                case,
-                manifest,
-                &["workload", &i.to_string(), word],
-                files,
-            )?;
+            let created =
+                read_manifest(case, manifest, &["workload", &i.to_string(), word], files)?;
             case.created.insert(i, created);
         }
     }
