@@ -1,0 +1,63 @@
+//! `check`: reads scenario files and everything they name, as far as that goes without running them.
+
+use std::path::PathBuf;
+
+use scenarios::load::{self, Files};
+use serde_json::json;
+use sim::operator::Operators;
+
+use super::{Failure, Format, Output, Program, paths};
+use crate::plan;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reconverge check scenarios")]
+pub(super) struct Args {
+    /// Scenario files, or folders that are searched
+    paths: Vec<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn check(
+    program: &Program,
+    operators: &Operators,
+    args: &Args,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let mut cases = 0;
+    let mut wrong = Vec::new();
+    let files = load::find(&paths(&args.paths, program))?;
+    for path in &files {
+        match plan::plans(path, &Files::Disk, operators) {
+            Ok(plans) => cases += plans.len(),
+            Err(error) => {
+                wrong.push(json!({
+                    "file": error.place.as_ref().map_or(path.as_path(), |p| p.path()).display().to_string(),
+                    "line": error.place.as_ref().map(|p| p.line),
+                    "column": error.place.as_ref().map(|p| p.column),
+                    "message": error.to_string(),
+                    "hint": error.hint(),
+                }));
+                if args.format == Format::Text {
+                    output.error(&error.into());
+                }
+            }
+        }
+    }
+    match args.format {
+        Format::Text if wrong.is_empty() => {
+            output.out(&format!("{} files, {cases} cases: all good\n", files.len()))
+        }
+        Format::Text => output.note(&format!(
+            "{} of {} files are wrong\n",
+            wrong.len(),
+            files.len()
+        )),
+        Format::Json => output.out(&format!(
+            "{:#}\n",
+            json!({"version": 1, "files": files.len(), "cases": cases, "errors": wrong})
+        )),
+    }
+    Ok(if wrong.is_empty() { 0 } else { 2 })
+}

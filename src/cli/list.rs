@@ -1,0 +1,70 @@
+//! `list`: the scenarios there are, one row per variant.
+
+use std::path::PathBuf;
+
+use scenarios::expect::Expect;
+use scenarios::format::Engine;
+use scenarios::load::{self, Files};
+use serde_json::json;
+
+use super::{Failure, Format, Output, Program, paths, table};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reconverge list scenarios --format json")]
+pub(super) struct Args {
+    /// Scenario files, or folders that are searched
+    paths: Vec<PathBuf>,
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8, Failure> {
+    let mut rows = table::table(
+        output.colors,
+        &["scenario", "variant", "engine", "expects", "summary"],
+    );
+    let mut cases = Vec::new();
+    for path in load::find(&paths(&args.paths, program))? {
+        for (i, case) in load::load(&path, &Files::Disk)?
+            .cases
+            .into_iter()
+            .enumerate()
+        {
+            let scenario = &case.scenario;
+            let engine = match scenario.engine {
+                Engine::Sim => "sim",
+                Engine::Loom => "loom",
+                Engine::Madsim => "madsim",
+            };
+            let expects = scenario.expect.as_ref().map_or(String::new(), expects);
+            // What all variants share is said once.
+            let (name, summary) = match i {
+                0 => (scenario.scenario.as_str(), scenario.summary.as_str()),
+                _ => ("", ""),
+            };
+            rows.add_row([name, &case.variant, engine, &expects, summary]);
+            cases.push(json!({
+                "file": case.path.display().to_string(),
+                "scenario": scenario.scenario,
+                "variant": case.variant,
+                "engine": engine,
+                "expects": expects,
+                "summary": scenario.summary,
+            }));
+        }
+    }
+    match args.format {
+        Format::Text => output.out(&table::text(&rows)),
+        Format::Json => output.out(&format!("{:#}\n", json!({"version": 1, "cases": cases}))),
+    }
+    Ok(0)
+}
+
+/// An expected verdict in a few words.
+pub(super) fn expects(expect: &Expect) -> String {
+    match expect {
+        Expect::Holds => "holds".to_owned(),
+        Expect::Violates(properties) => format!("violates {}", properties.join(", ")),
+    }
+}

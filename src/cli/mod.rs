@@ -1,0 +1,170 @@
+//! The command line: the same in our own program and, after `--`, in a user's `tests/scenarios.rs`.
+//!
+//! Owns the arguments, what goes to which stream, and the exit codes: 0 as expected, 1 an unexpected verdict, 2 bad usage
+//! or a bad file, 3 not deterministic, 4 a fault of ours. Results go to standard output, progress and errors to
+//! standard error. Does not own what a subcommand shows (`reports`, and the modules beside this one).
+
+mod check;
+mod completions;
+mod list;
+mod output;
+mod progress;
+mod replay;
+mod run;
+mod schema;
+mod table;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use sim::operator::Operators;
+
+pub(crate) use output::{Failure, Output};
+
+/// What this program is called with: `reconverge`, or `cargo test --test scenarios --`.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The command that calls it again, for replay commands.
+    pub command: String,
+    /// The folder that is taken when no path is given.
+    pub folder: PathBuf,
+}
+
+/// Finds races in Kubernetes operators, and replays them.
+///
+/// A scenario file describes a cluster, the operators under test, what happens to them and what must hold.
+/// Each of its variants is run with many seeds; a seed decides every order and every delay, so that a failing
+/// run can be replayed byte for byte.
+#[derive(Debug, Parser)]
+#[command(name = "reconverge", version, arg_required_else_help = true, max_term_width = 110, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  reconverge run scenarios/races                     every scenario under a folder, with a table
+  reconverge run scenarios/races/dual-write.yaml --seeds 0..10000
+  reconverge replay scenarios/races/dual-write.yaml --variant buggy --seed 7
+  reconverge check scenarios                         read all files, run nothing
+
+Environment:
+  RECONVERGE_SEED     run this one seed
+  RECONVERGE_SEEDS    the seeds to run, as 0..1000 or 200
+  RECONVERGE_LOG      which log lines of operators are kept, as info or my_operator=debug
+  NO_COLOR            no colours
+
+Exit codes: 0 as expected, 1 unexpected verdict, 2 bad usage or file, 3 not deterministic, 4 a fault of reconverge";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Explores all variants of scenario files; prints a table and the first failing run of each
+    Run(run::Args),
+    /// Runs one seed again and prints its timeline; writes a recording
+    Replay(replay::Args),
+    /// Lists scenarios and their variants
+    List(list::Args),
+    /// Reads scenario files and everything they name; runs nothing
+    Check(check::Args),
+    /// Prints the JSON Schema of scenario files, for editors
+    Schema,
+    /// Prints a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table for people.
+    #[default]
+    Text,
+    /// JSON for programs.
+    Json,
+}
+
+/// The names of the subcommands: a test binary asks whether its first argument is one.
+pub(crate) fn subcommands() -> Vec<String> {
+    let mut command = Arguments::command();
+    command.build();
+    command
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect()
+}
+
+/// Runs the command line and gives the exit code. `args` begins with the program's name.
+pub fn run(
+    program: &Program,
+    operators: &Operators,
+    args: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let called = Arguments::command()
+        .try_get_matches_from(args)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match called {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, for standard output and with exit code 0.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(2),
+            };
+        }
+    };
+    let output = Output::new();
+    let result = match &arguments.command {
+        Command::Run(args) => run::run(program, operators, args, &output),
+        Command::Replay(args) => replay::replay(program, operators, args, &output),
+        Command::List(args) => list::list(program, args, &output),
+        Command::Check(args) => check::check(program, operators, args, &output),
+        Command::Schema => schema::schema(&output),
+        Command::Completions(args) => completions::completions(args, Arguments::command(), &output),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            output.error(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Prints an error about a scenario file to standard error.
+pub(crate) fn report(error: &scenarios::error::Error) {
+    let colors = Output::new();
+    colors.scenario_error(error);
+}
+
+/// How our own program was called, so that the commands it prints work where it was called from: after `cargo run`
+/// nobody has a `reconverge` on the path.
+pub fn own_command() -> String {
+    let by_cargo =
+        std::env::var_os("CARGO").is_some() && std::env::var_os("CARGO_PKG_NAME").is_some();
+    match (by_cargo, cfg!(debug_assertions)) {
+        (false, _) => "reconverge".to_owned(),
+        (true, false) => "cargo run --release --".to_owned(),
+        (true, true) => "cargo run --".to_owned(),
+    }
+}
+
+/// The paths of the user, or the program's own folder.
+fn paths(given: &[PathBuf], program: &Program) -> Vec<PathBuf> {
+    match given.is_empty() {
+        true => vec![program.folder.clone()],
+        false => given.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

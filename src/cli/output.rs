@@ -1,0 +1,142 @@
+//! The two streams, colours, and errors with their exit codes.
+//!
+//! Owns all printing of the command line. A closed pipe (`| head`) ends printing quietly.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use reports::Colors;
+
+/// Why a subcommand could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A scenario file or something it names is wrong.
+    #[error(transparent)]
+    Scenario(#[from] scenarios::error::Error),
+    /// A recording cannot be used.
+    #[error("{}: {error}", path.display())]
+    Recording {
+        path: PathBuf,
+        error: reports::recording::Error,
+    },
+    /// The user's arguments ask for something impossible.
+    #[error("{message}")]
+    Usage { message: String, hint: String },
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    /// The engine or we ourselves failed.
+    #[error("fault of reconverge: {0}")]
+    Fault(String),
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Fault(_) => 4,
+            _ => 2,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Scenario(error) => error.hint().unwrap_or_default(),
+            Self::Recording { error, .. } => error.hint().to_owned(),
+            Self::Usage { hint, .. } => hint.clone(),
+            Self::Write { .. } => {
+                "choose another folder with --out; nothing was written".to_owned()
+            }
+            Self::Fault(_) => "please report it with the command and this text".to_owned(),
+        }
+    }
+}
+
+pub(crate) struct Output {
+    /// Colours for standard output.
+    pub(crate) colors: Colors,
+    err_colors: Colors,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        let colorless = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let on = |terminal: bool| match terminal && !colorless {
+            true => Colors::On,
+            false => Colors::Off,
+        };
+        Self {
+            colors: on(std::io::stdout().is_terminal()),
+            err_colors: on(std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// To standard output. A reader who has gone away is not our failure.
+    pub(crate) fn out(&self, text: &str) {
+        let mut stream = std::io::stdout().lock();
+        let _gone = stream
+            .write_all(text.as_bytes())
+            .and_then(|()| stream.flush());
+    }
+
+    /// To standard error.
+    pub(crate) fn note(&self, text: &str) {
+        let mut stream = std::io::stderr().lock();
+        let _gone = stream.write_all(text.as_bytes());
+    }
+
+    pub(crate) fn scenario_error(&self, error: &scenarios::error::Error) {
+        self.note(&format!(
+            "error:\n{}",
+            error.render(self.err_colors == Colors::On)
+        ));
+    }
+
+    pub(crate) fn error(&self, failure: &Failure) {
+        if let Failure::Scenario(error) = failure {
+            return self.scenario_error(error);
+        }
+        self.note(&format!("error: {failure}\n"));
+        let hint = failure.hint();
+        if !hint.is_empty() {
+            self.note(&format!("  help: {hint}\n"));
+        }
+    }
+}
+
+/// A folder that recordings can be written to: made if need be, and tried, before any work is done.
+pub(crate) fn writable(folder: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::Write {
+        path: folder.to_owned(),
+        error,
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, "").map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::Write {
+        path: path.to_owned(),
+        error,
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let part = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
+    if written.is_err() {
+        // What was half-written goes away; that it cannot is already reported.
+        let _gone = std::fs::remove_file(&part);
+    }
+    written.map_err(failed)
+}

@@ -1,0 +1,31 @@
+//! The progress bar of `run`, on a terminal only.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// A bar over so many runs; invisible where standard error is no terminal.
+    pub(crate) fn new(runs: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(runs), ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template(
+            "{msg:40!} {wide_bar} {pos}/{len} runs {per_sec:>12} {eta:>4}",
+        );
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// Names the case that is being run.
+    pub(crate) fn case(&self, title: String) {
+        self.0.set_message(title);
+    }
+
+    /// One run more.
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// Removes the bar.
+    pub(crate) fn done(self) {
+        self.0.finish_and_clear();
+    }
+}

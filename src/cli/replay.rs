@@ -1,0 +1,198 @@
+//! `replay`: one seed again, as a timeline. Twice, in fact: the two runs must agree before either is shown.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use reports::recording::Recording;
+use reports::{Rows, failure, timeline};
+use scenarios::load::Files;
+use serde_json::json;
+use sim::operator::Operators;
+
+use super::output::{writable, write};
+use super::run::file_name;
+use super::{Failure, Format, Output, Program};
+use crate::exploration::{compare, run_to_show};
+use crate::plan::{self, Plan};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  reconverge replay scenarios/races/dual-write.yaml --variant buggy --seed 7
+  reconverge replay target/reconverge/dual-write.buggy.7.jsonl")]
+pub(super) struct Args {
+    /// A scenario file, or a recording
+    file: PathBuf,
+    /// The variant; not needed for a recording, or where there is only one
+    #[arg(long)]
+    variant: Option<String>,
+    /// The seed, or a token as v1.9f3a07c1.7; not needed for a recording
+    #[arg(
+        long,
+        env = "RECONVERGE_SEED",
+        value_name = "SEED|TOKEN",
+        allow_hyphen_values = true
+    )]
+    seed: Option<String>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Where the recording goes
+    #[arg(long, default_value = "target/reconverge", value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+pub(super) fn replay(
+    program: &Program,
+    operators: &Operators,
+    args: &Args,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let scenario = matches!(
+        args.file.extension().and_then(|e| e.to_str()),
+        Some("yaml" | "yml")
+    );
+    let (plan, seed, recorded) = match scenario {
+        true => {
+            let plan = plan::plan(&args.file, args.variant.as_deref(), &Files::Disk, operators)?;
+            let seed = seed(args.seed.as_deref(), &plan)?;
+            (plan, seed, None)
+        }
+        false => {
+            let recording = read(&args.file)?;
+            let plan = inlined(&recording, operators)?;
+            (plan, recording.header.seed, Some(recording))
+        }
+    };
+    writable(&args.out)?;
+    let run = |_| run_to_show(&plan.prepared, seed).map_err(Failure::Fault);
+    let (first, second) = (run(1)?, run(2)?);
+    if let Some(mismatch) = compare(seed, &first, &second) {
+        output.note(&format!(
+            "error: seed {seed} is not deterministic, {}\n  help: docs/determinism.md lists the causes\n",
+            mismatch.difference
+        ));
+        return Ok(3);
+    }
+    if let Some(recorded) = recorded
+        && recorded.trace.fingerprint() != first.trace.fingerprint()
+    {
+        let at = recorded
+            .trace
+            .first_difference(&first.trace)
+            .unwrap_or_default();
+        output.note(&format!(
+            "error: the run is no longer the recorded one: they differ from event #{at} on\n  help: it was recorded by \
+             reconverge {}, this is {}; an operator that has changed since also changes its runs\n",
+            recorded.header.reconverge,
+            crate::VERSION
+        ));
+        return Ok(3);
+    }
+    let recording = plan.record(seed, first, &program.command);
+    let path = args.out.join(file_name(&recording.header));
+    write(&path, &recording.write())?;
+    let violated = recording.verdict.violated();
+    match args.format {
+        Format::Text => {
+            output.out(&timeline(&recording, Rows::All, output.colors));
+            output.out("\n");
+            match violated.is_empty() {
+                true => output.out(&format!(
+                    "{} · seed {seed}: every property holds\n",
+                    plan.case.title()
+                )),
+                false => output.out(&failure(&recording, output.colors)),
+            }
+            output.note(&format!("recording: {}\n", path.display()));
+        }
+        Format::Json => output.out(&format!(
+            "{:#}\n",
+            json!({
+                "version": 1,
+                "token": recording.token(),
+                "fingerprint": recording.trace.fingerprint().to_string(),
+                "events": recording.trace.records.len(),
+                "violated": violated,
+                "recording": path.display().to_string(),
+            })
+        )),
+    }
+    let wanted = plan.expect.violated();
+    let unexpected = violated.iter().any(|v| !wanted.iter().any(|w| w == v));
+    Ok(u8::from(unexpected))
+}
+
+/// A seed, or the seed of a token that names this very scenario.
+fn seed(given: Option<&str>, plan: &Plan) -> Result<u64, Failure> {
+    let Some(given) = given else {
+        return Err(Failure::usage(
+            "which seed?",
+            "add --seed N; `run` prints the first failing seed of each scenario",
+        ));
+    };
+    let bad = || {
+        Failure::usage(
+            format!("`{given}` is neither a seed nor a token"),
+            "a seed is a whole number below 2^64, a token looks like v1.9f3a07c1.7",
+        )
+    };
+    let Some(token) = given.strip_prefix("v1.") else {
+        return given.parse().map_err(|_| bad());
+    };
+    let (hash, seed) = token.split_once('.').ok_or_else(bad)?;
+    if hash != plan.hash() {
+        return Err(Failure::usage(
+            format!(
+                "the token {given} is of another scenario, or of another version of this one: {} · {} has the hash {}",
+                plan.path().display(),
+                plan.case.variant,
+                plan.hash()
+            ),
+            "take the file as it was when the token was printed, and the same --variant; or give the seed alone",
+        ));
+    }
+    seed.parse().map_err(|_| bad())
+}
+
+fn read(path: &Path) -> Result<Recording, Failure> {
+    let bytes =
+        std::fs::read(path).map_err(|error| scenarios::error::Error::read(path, error, None))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Recording::read(&text).map_err(|error| Failure::Recording {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// The plan of the scenario that a recording carries.
+fn inlined(recording: &Recording, operators: &Operators) -> Result<Plan, Failure> {
+    let header = &recording.header;
+    let Some(file) = header.files.first() else {
+        return Err(Failure::usage(
+            format!(
+                "this run of `{}` was set up in code, not in a file",
+                header.scenario
+            ),
+            "replay it in its test: .replay(\"TOKEN\")",
+        ));
+    };
+    let texts: BTreeMap<PathBuf, String> = header
+        .files
+        .iter()
+        .map(|f| (PathBuf::from(&f.path), f.text.clone()))
+        .collect();
+    let plan = plan::plan(
+        Path::new(&file.path),
+        Some(&header.variant),
+        &Files::Inlined(texts),
+        operators,
+    )?;
+    if plan.hash() != header.scenario_hash {
+        return Err(Failure::usage(
+            "the recording was altered: its files do not give its scenario hash",
+            "record the run again: `replay FILE --variant V --seed N`",
+        ));
+    }
+    Ok(plan)
+}

@@ -1,0 +1,317 @@
+//! `run`: explores every variant of the scenarios, prints a table and the failure block of the first failing run of each.
+
+use std::path::PathBuf;
+
+use reports::failure;
+use scenarios::load::{self, Files};
+use scenarios::quantity::{SeedRange, seeds};
+use serde_json::{Value as Json, json};
+use sim::operator::Operators;
+
+use super::output::{writable, write};
+use super::progress::Progress;
+use super::{Failure, Format, Output, Program, list, paths, table};
+use crate::exploration::{Exploration, Judgement, explore, run_to_show};
+use crate::plan::{self, Plan};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  reconverge run scenarios/races
+  reconverge run scenarios/races/dual-write.yaml --variant buggy --seeds 0..10000
+  reconverge run scenarios --shard 2/8 --format json > shard-2.json")]
+pub(super) struct Args {
+    /// Scenario files, or folders that are searched
+    paths: Vec<PathBuf>,
+    /// Only the variants of this name
+    #[arg(long)]
+    variant: Option<String>,
+    /// The seeds to run, instead of those the files name: 0..1000 (the end excluded), or how many
+    #[arg(long, env = "RECONVERGE_SEEDS", value_parser = seed_range, value_name = "RANGE")]
+    seeds: Option<SeedRange>,
+    /// One seed only
+    #[arg(
+        long,
+        env = "RECONVERGE_SEED",
+        value_name = "N",
+        allow_hyphen_values = true
+    )]
+    seed: Option<u64>,
+    /// One share of the seeds, as 2/8: the shares are disjoint and make up the whole
+    #[arg(long, value_parser = shard, value_name = "I/N")]
+    shard: Option<(u64, u64)>,
+    /// How many runs at once; as many as there are cores unless said
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Where the recordings of failing runs go
+    #[arg(long, default_value = "target/reconverge", value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+pub(super) fn seed_range(text: &str) -> Result<SeedRange, String> {
+    // The hint of the format's own notation goes on the same line here.
+    text.parse::<SeedRange>().map_err(|e| e.replace('\n', "; "))
+}
+
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parsed {
+        Some((i, n)) if 1 <= i && i <= n => Ok((i, n)),
+        _ => Err("write I/N with I from 1 to N, as 2/8".to_owned()),
+    }
+}
+
+/// A case that was explored.
+struct Explored {
+    plan: Plan,
+    seeds: SeedRange,
+    found: Exploration,
+    judgement: Judgement,
+    recording: Option<PathBuf>,
+}
+
+pub(super) fn run(
+    program: &Program,
+    operators: &Operators,
+    args: &Args,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let mut plans = Vec::new();
+    for path in load::find(&paths(&args.paths, program))? {
+        plans.extend(plan::plans(&path, &Files::Disk, operators)?);
+    }
+    if let Some(variant) = &args.variant {
+        plans.retain(|p| p.case.variant == *variant);
+        if plans.is_empty() {
+            return Err(Failure::usage(
+                format!("no scenario here has a variant `{variant}`"),
+                "`list` shows the variants",
+            ));
+        }
+    }
+    writable(&args.out)?;
+    let jobs = args
+        .jobs
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let work: Vec<(Plan, SeedRange, Vec<u64>)> =
+        plans.into_iter().map(|p| with_seeds(p, args)).collect();
+    let progress = Progress::new(work.iter().map(|(.., list)| list.len() as u64).sum());
+    let mut explored = Vec::new();
+    for (plan, range, list) in work {
+        progress.case(plan.case.title());
+        let found = explore(&plan.prepared, &list, jobs, &|| progress.step());
+        let judgement = found.judge(&plan.expect, list.len() == 1);
+        explored.push(Explored {
+            plan,
+            seeds: range,
+            found,
+            judgement,
+            recording: None,
+        });
+    }
+    progress.done();
+    let mut blocks = String::new();
+    for case in &mut explored {
+        let Some((seed, _)) = case.found.first_failure else {
+            continue;
+        };
+        // Once more, with what operators log and where they panic: it costs too much to keep for every run.
+        let run = run_to_show(&case.plan.prepared, seed).map_err(Failure::Fault)?;
+        let recording = case.plan.record(seed, run, &program.command);
+        let path = args.out.join(file_name(&recording.header));
+        write(&path, &recording.write())?;
+        blocks.push_str(&failure(&recording, output.colors));
+        blocks.push_str(&format!("  recording: {}\n\n", path.display()));
+        case.recording = Some(path);
+    }
+    let code = exit_code(&explored);
+    match args.format {
+        Format::Text => {
+            output.out(&blocks);
+            output.out(&text_table(&explored, output));
+            output.out(&reasons(&explored));
+        }
+        Format::Json => output.out(&format!("{:#}\n", report(&explored, code))),
+    }
+    Ok(code)
+}
+
+fn with_seeds(plan: Plan, args: &Args) -> (Plan, SeedRange, Vec<u64>) {
+    let range = match (args.seed, args.seeds) {
+        (Some(seed), _) => match seed.checked_add(1) {
+            Some(end) => seeds(seed..end),
+            None => return (plan, seeds(seed..seed), vec![seed]),
+        },
+        (None, Some(range)) => range,
+        (None, None) => plan.seeds,
+    };
+    let list = match args.shard {
+        Some((i, n)) => range
+            .iter()
+            .filter(|s| (s - range.start) % n == i - 1)
+            .collect(),
+        None => range.iter().collect(),
+    };
+    (plan, range, list)
+}
+
+/// `dual-write.buggy.7.jsonl`
+pub(super) fn file_name(header: &reports::recording::Header) -> String {
+    let clean = |s: &str| s.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "-");
+    format!(
+        "{}.{}.{}.jsonl",
+        clean(&header.scenario),
+        clean(&header.variant),
+        header.seed
+    )
+}
+
+fn exit_code(explored: &[Explored]) -> u8 {
+    let any = |f: &dyn Fn(&Explored) -> bool| explored.iter().any(f);
+    if any(&|e| !e.found.faults.is_empty()) {
+        4
+    } else if any(&|e| !e.found.mismatches.is_empty()) {
+        3
+    } else if any(&|e| e.judgement != Judgement::Expected) {
+        1
+    } else {
+        0
+    }
+}
+
+fn verdict(case: &Explored) -> &'static str {
+    if !case.found.faults.is_empty() {
+        "fault"
+    } else if !case.found.mismatches.is_empty() {
+        "not deterministic"
+    } else if case.judgement != Judgement::Expected {
+        "unexpected"
+    } else if case.plan.expect.violated().is_empty() {
+        "holds"
+    } else {
+        "caught"
+    }
+}
+
+fn text_table(explored: &[Explored], output: &Output) -> String {
+    let header = [
+        "scenario",
+        "variant",
+        "runs",
+        "failed",
+        "first seed",
+        "expected",
+        "verdict",
+    ];
+    let mut rows = table::table(output.colors, &header);
+    for case in explored {
+        let found = &case.found;
+        let failed: Vec<String> = found
+            .violated
+            .iter()
+            .map(|(property, tally)| {
+                let percent = 100.0 * tally.runs as f64 / found.runs.max(1) as f64;
+                format!("{property} {} ({percent:.1} %)", tally.runs)
+            })
+            .collect();
+        let first = found
+            .first_failure
+            .as_ref()
+            .map_or("–".to_owned(), |(seed, _)| seed.to_string());
+        let word = verdict(case);
+        rows.add_row([
+            case.plan.case.scenario.scenario.as_str().into(),
+            case.plan.case.variant.as_str().into(),
+            table::number(found.runs),
+            if failed.is_empty() {
+                "–".into()
+            } else {
+                failed.join("\n").into()
+            },
+            table::number(first),
+            list::expects(&case.plan.expect).into(),
+            table::verdict(word, matches!(word, "holds" | "caught")),
+        ]);
+    }
+    table::text(&rows)
+}
+
+/// Why a case is not as expected, in sentences below the table.
+fn reasons(explored: &[Explored]) -> String {
+    let mut text = String::new();
+    for case in explored {
+        let title = case.plan.case.title();
+        for (seed, fault) in &case.found.faults {
+            text.push_str(&format!(
+                "{title}: fault of reconverge at seed {seed}: {fault}\n"
+            ));
+        }
+        if !case.found.faults.is_empty() {
+            continue;
+        }
+        if let Judgement::Unexpected(reasons) = &case.judgement {
+            for reason in reasons {
+                text.push_str(&format!("{title}: {reason}\n"));
+            }
+        }
+        for mismatch in &case.found.mismatches {
+            text.push_str(&format!(
+                "{title}: seed {} is not deterministic, {}; docs/determinism.md lists the causes\n",
+                mismatch.seed, mismatch.difference
+            ));
+        }
+    }
+    text
+}
+
+fn report(explored: &[Explored], code: u8) -> Json {
+    let case = |e: &Explored| {
+        let tallies: serde_json::Map<_, _> = e
+            .found
+            .violated
+            .iter()
+            .map(|(p, t)| {
+                (
+                    p.clone(),
+                    json!({"runs": t.runs, "firstSeed": t.first_seed}),
+                )
+            })
+            .collect();
+        let reasons = match &e.judgement {
+            Judgement::Expected => Vec::new(),
+            Judgement::Unexpected(reasons) => reasons.clone(),
+        };
+        let mismatches: Vec<_> = e
+            .found
+            .mismatches
+            .iter()
+            .map(|m| json!({"seed": m.seed, "difference": m.difference}))
+            .collect();
+        json!({
+            "file": e.plan.path().display().to_string(),
+            "scenario": e.plan.case.scenario.scenario,
+            "variant": e.plan.case.variant,
+            "scenarioHash": e.plan.hash(),
+            "seeds": e.seeds.to_string(),
+            "runs": e.found.runs,
+            "failingRuns": e.found.failing_runs,
+            "violated": tallies,
+            "expected": list::expects(&e.plan.expect),
+            "verdict": verdict(e),
+            "reasons": reasons,
+            "mismatches": mismatches,
+            "recording": e.recording.as_ref().map(|p| p.display().to_string()),
+        })
+    };
+    json!({
+        "version": 1,
+        "reconverge": crate::VERSION,
+        "exitCode": code,
+        "cases": explored.iter().map(case).collect::<Vec<_>>(),
+    })
+}

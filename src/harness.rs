@@ -1,0 +1,154 @@
+//! Scenario files as test cases: what [`scenario_tests!`](crate::scenario_tests) expands to.
+//!
+//! Owns a test binary's main function: one case per file and variant, in libtest's dialect (`--list`, filters, nextest),
+//! and the whole command line after `--`. Does not own running (`exploration`).
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use reports::{Colors, failure};
+use scenarios::load::{self, Files};
+use scenarios::quantity::{SeedRange, seeds};
+use sim::operator::Operators;
+
+use crate::cli::{self, Program};
+use crate::exploration::{Judgement, explore, run_to_show};
+use crate::plan::{self, Plan};
+
+/// How many seeds a case runs under `cargo test`; `RECONVERGE_SEEDS` says otherwise.
+const TEST_SEEDS: u64 = 200;
+
+/// Makes a test binary (`harness = false`) of a folder of scenario files.
+///
+/// ```no_run
+/// fn operators() -> reconverge::prelude::Operators {
+///     reconverge::prelude::Operators::new()
+/// }
+///
+/// reconverge::scenario_tests!("scenarios/", operators());
+/// # // The macro makes `main`.
+/// ```
+#[macro_export]
+macro_rules! scenario_tests {
+    ($folder:expr, $operators:expr) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::harness::main(
+                $folder,
+                env!("CARGO_MANIFEST_DIR"),
+                env!("CARGO_PKG_NAME"),
+                env!("CARGO_CRATE_NAME"),
+                $operators,
+            )
+        }
+    };
+}
+
+/// The main function of a test binary.
+pub fn main(
+    folder: &str,
+    package_dir: &str,
+    package: &str,
+    binary: &str,
+    operators: Operators,
+) -> ExitCode {
+    let folder = match Path::new(folder).exists() {
+        true => PathBuf::from(folder),
+        false => Path::new(package_dir).join(folder),
+    };
+    let program = Program {
+        command: format!("cargo test -p {package} --test {binary} --"),
+        folder,
+    };
+    let first = std::env::args().nth(1).unwrap_or_default();
+    if cli::subcommands().contains(&first) {
+        return cli::run(&program, &operators, std::env::args_os());
+    }
+    let arguments = Arguments::from_args();
+    match trials(&program, &operators) {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            // Under `--list` too: a broken scenario file must not look like an empty folder.
+            cli::report(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn trials(program: &Program, operators: &Operators) -> scenarios::error::Result<Vec<Trial>> {
+    let mut trials = Vec::new();
+    for path in load::find(std::slice::from_ref(&program.folder))? {
+        for plan in plan::plans(&path, &Files::Disk, operators)? {
+            let name = case_name(&plan, &program.folder);
+            let command = program.command.clone();
+            trials.push(Trial::test(name, move || test(&plan, &command)));
+        }
+    }
+    Ok(trials)
+}
+
+/// `races/dual-write::buggy`: the file under the folder, and the variant.
+fn case_name(plan: &Plan, folder: &Path) -> String {
+    let path = plan
+        .path()
+        .strip_prefix(folder)
+        .unwrap_or(plan.path())
+        .with_extension("");
+    format!("{}::{}", path.display(), plan.case.variant)
+}
+
+fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
+    let range = test_seeds(plan)?;
+    let list: Vec<u64> = range.iter().collect();
+    // The test runner already runs as many cases at once as there are cores.
+    let found = explore(&plan.prepared, &list, 1, &|| {});
+    let mut message = String::new();
+    for (seed, fault) in &found.faults {
+        message.push_str(&format!("fault of reconverge at seed {seed}: {fault}\n"));
+    }
+    for mismatch in &found.mismatches {
+        message.push_str(&format!(
+            "seed {} is not deterministic, {}\n",
+            mismatch.seed, mismatch.difference
+        ));
+    }
+    if let Judgement::Unexpected(reasons) = found.judge(&plan.expect, list.len() == 1) {
+        for reason in reasons {
+            message.push_str(&reason);
+            message.push('\n');
+        }
+        if let Some((seed, _)) = found.first_failure {
+            let run = run_to_show(&plan.prepared, seed)?;
+            message.push('\n');
+            message.push_str(&failure(&plan.record(seed, run, command), Colors::Off));
+        }
+    }
+    match message.is_empty() {
+        true => Ok(()),
+        false => Err(message.into()),
+    }
+}
+
+/// `RECONVERGE_SEED`, else `RECONVERGE_SEEDS`, else the first 200 of the file.
+fn test_seeds(plan: &Plan) -> Result<SeedRange, Failed> {
+    let said = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    if let Some(seed) = said("RECONVERGE_SEED") {
+        let bad = || {
+            Failed::from(format!(
+                "RECONVERGE_SEED={seed} is not a seed below 2^64 - 1"
+            ))
+        };
+        let seed: u64 = seed.parse().map_err(|_| bad())?;
+        return Ok(seeds(seed..seed.checked_add(1).ok_or_else(bad)?));
+    }
+    if let Some(range) = said("RECONVERGE_SEEDS") {
+        return range
+            .parse()
+            .map_err(|e: String| Failed::from(format!("RECONVERGE_SEEDS: {e}")));
+    }
+    let end = plan
+        .seeds
+        .end
+        .min(plan.seeds.start.saturating_add(TEST_SEEDS));
+    Ok(seeds(plan.seeds.start..end))
+}

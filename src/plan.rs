@@ -1,0 +1,183 @@
+//! A case ready to run: a scenario's variant lowered into the engine's input, with its seeds and what is expected.
+//!
+//! Owns the hash by which tokens and recordings know a scenario, and the making of a recording. Does not own running
+//! many seeds (`exploration`).
+
+use std::path::Path;
+
+use reports::recording::{FormatVersion, Header, InlinedFile, Recording};
+use scenarios::error::{Error, Problem, Result};
+use scenarios::expect::Expect;
+use scenarios::load::{self, Case, Files};
+use scenarios::quantity::{SeedRange, seeds};
+use sim::operator::Operators;
+use sim::run::{Prepared, Run};
+
+/// A case ready to run.
+#[derive(Clone)]
+pub struct Plan {
+    /// The case it was lowered from.
+    pub case: Case,
+    /// The engine's input, accepted by its API server.
+    pub prepared: Prepared,
+    /// The seeds the file asks for.
+    pub seeds: SeedRange,
+    /// What the file expects.
+    pub expect: Expect,
+}
+
+impl Plan {
+    /// Lowers a case.
+    pub fn new(case: Case, operators: &Operators) -> Result<Self> {
+        let setup = scenarios::lower::lower(&case, operators)?;
+        let prepared =
+            Prepared::new(setup).map_err(|error| scenarios::lower::refused(&case, &error))?;
+        Ok(Self {
+            prepared,
+            seeds: case
+                .scenario
+                .explore
+                .seeds
+                .unwrap_or(seeds(scenarios::lower::SEEDS)),
+            expect: case.scenario.expect.clone().unwrap_or(Expect::Holds),
+            case,
+        })
+    }
+
+    /// The case's file as the user named it.
+    pub fn path(&self) -> &Path {
+        &self.case.path
+    }
+
+    /// The hash that tokens carry: of the scenario file, every file it names, and the variant.
+    pub fn hash(&self) -> String {
+        let mut hash = Fnv::default();
+        for source in &self.case.sources {
+            hash.add(
+                source
+                    .path
+                    .file_name()
+                    .unwrap_or_default()
+                    .as_encoded_bytes(),
+            );
+            hash.add(source.text.as_bytes());
+        }
+        hash.add(self.case.variant.as_bytes());
+        hash.short()
+    }
+
+    /// Ties one run of this case up as a recording; `command` is how this program is called.
+    pub fn record(&self, seed: u64, run: Run, command: &str) -> Recording {
+        let header = Header {
+            format: FormatVersion::CURRENT,
+            reconverge: crate::VERSION.to_owned(),
+            scenario: self.case.scenario.scenario.clone(),
+            variant: self.case.variant.clone(),
+            scenario_hash: self.hash(),
+            files: self
+                .case
+                .sources
+                .iter()
+                .map(|source| InlinedFile {
+                    path: source.path.display().to_string(),
+                    text: source.text.clone(),
+                })
+                .collect(),
+            seed,
+            isolation: crate::ISOLATION.to_owned(),
+            replay: self.replay_command(seed, command),
+            mode: run.trace.tape.mode,
+            replicas: run.trace.replicas.clone(),
+        };
+        Recording {
+            header,
+            trace: run.trace,
+            verdict: run.verdict,
+        }
+    }
+
+    /// The one command that replays a seed.
+    pub fn replay_command(&self, seed: u64, command: &str) -> String {
+        let path = self.path().display().to_string();
+        let path = match path
+            .chars()
+            .all(|c| c.is_alphanumeric() || "/._-".contains(c))
+        {
+            true => path,
+            false => format!("'{}'", path.replace('\'', r"'\''")),
+        };
+        match self.case.variant.as_str() {
+            load::NO_VARIANT => format!("{command} replay {path} --seed {seed}"),
+            variant => format!("{command} replay {path} --variant {variant} --seed {seed}"),
+        }
+    }
+}
+
+/// Reads a scenario file and lowers all its variants that the simulator runs.
+pub fn plans(path: &Path, files: &Files, operators: &Operators) -> Result<Vec<Plan>> {
+    let file = load::load(path, files)?;
+    let simulated = |case: &Case| case.scenario.engine == scenarios::format::Engine::Sim;
+    file.cases
+        .into_iter()
+        .filter(simulated)
+        .map(|case| Plan::new(case, operators))
+        .collect()
+}
+
+/// The plan of one variant; without a name, of the only one.
+pub fn plan(
+    path: &Path,
+    variant: Option<&str>,
+    files: &Files,
+    operators: &Operators,
+) -> Result<Plan> {
+    let file = load::load(path, files)?;
+    let known: Vec<String> = file.cases.iter().map(|c| c.variant.clone()).collect();
+    let start = scenarios::source::Place::start(&file.source);
+    let wanted = match variant {
+        Some(name) => name,
+        None if known.len() == 1 => &known[0],
+        None => {
+            return Err(Error::value(
+                &start,
+                format!("this scenario has {} variants", known.len()),
+                format!("choose one with --variant: {}", known.join(", ")),
+            ));
+        }
+    };
+    match file.cases.iter().find(|c| c.variant == wanted) {
+        Some(case) => Plan::new(case.clone(), operators),
+        None => Err(Error::at(
+            &start,
+            Problem::UnknownWord {
+                what: "variant",
+                word: wanted.to_owned(),
+                known,
+                more: None,
+            },
+        )),
+    }
+}
+
+/// FNV-1a: short, stable, and no secret is kept by it.
+pub(crate) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    /// Adds a part; parts do not run into each other.
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        for byte in part.iter().chain(&(part.len() as u64).to_le_bytes()) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// Eight hexadecimal digits.
+    pub(crate) fn short(&self) -> String {
+        format!("{:08x}", (self.0 >> 32) ^ (self.0 & 0xffff_ffff))
+    }
+}

@@ -1,0 +1,524 @@
+//! [`Sim`]: a simulation written in a test.
+//!
+//! Owns the builder's words and the panics of `assert_holds`: findings are data everywhere else. Does not own running
+//! (`sim`, `exploration`) nor reports.
+
+use std::path::PathBuf;
+
+use reports::recording::{FormatVersion, Header, InlinedFile, Recording};
+use reports::{Colors, failure};
+use scenarios::load::{self, Case, Files};
+use scenarios::quantity::SeedRange;
+use serde::Serialize;
+use serde_json::Value;
+use sim::operator::{IntoOperatorResult, OperatorContext, OperatorFn, Operators, operator};
+use sim::property::{PropertySpec, View};
+use sim::run::{Prepared, Run};
+use sim::setup::{Action, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep};
+
+use crate::exploration::{Exploration, Judgement, compare, explore, run_to_show};
+use crate::plan::Fnv;
+
+/// A simulation: a cluster, operators, what happens to them, and what must hold.
+///
+/// ```no_run
+/// use reconverge::prelude::*;
+///
+/// # async fn run(_: kube::Client) {}
+/// Sim::scenario("scenarios/races/dual-write.yaml")
+///     .variant("fixed")
+///     .operator("webapp", 2, |cx| run(cx.client))
+///     .explore(seeds(0..1_000))
+///     .assert_holds();
+/// ```
+#[derive(Clone)]
+#[must_use = "a simulation does nothing until it is explored, run or replayed"]
+pub struct Sim {
+    setup: Setup,
+    /// The file it begins with, and the variant that was asked for.
+    file: Option<(PathBuf, Option<String>)>,
+    registry: Operators,
+    operators: Vec<(String, u32, OperatorFn)>,
+    sometimes: Vec<String>,
+}
+
+impl Sim {
+    /// An empty cluster.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            setup: Setup {
+                name: name.into(),
+                ..Setup::default()
+            },
+            file: None,
+            registry: Operators::new(),
+            operators: Vec::new(),
+            sometimes: Vec::new(),
+        }
+    }
+
+    /// What a scenario file says; [`Sim::variant`] chooses a variant where there are several.
+    pub fn scenario(path: impl Into<PathBuf>) -> Self {
+        let mut sim = Self::new("");
+        sim.file = Some((path.into(), None));
+        sim
+    }
+
+    /// The variant of the scenario file.
+    pub fn variant(mut self, name: impl Into<String>) -> Self {
+        if let Some((_, variant)) = &mut self.file {
+            *variant = Some(name.into());
+        }
+        self
+    }
+
+    /// The operators that the scenario file names.
+    pub fn operators(mut self, operators: Operators) -> Self {
+        self.registry = self.registry.merge(operators);
+        self
+    }
+
+    /// An operator under test with so many replicas; in a scenario, instead of the file's operator of that name.
+    pub fn operator<F, Fut>(mut self, name: impl Into<String>, replicas: u32, run: F) -> Self
+    where
+        F: Fn(OperatorContext) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOperatorResult,
+    {
+        self.operators.push((name.into(), replicas, operator(run)));
+        self
+    }
+
+    /// A CustomResourceDefinition, established before the run begins.
+    pub fn crd(mut self, crd: impl Serialize) -> Self {
+        self.setup.crds.push(json(crd));
+        self
+    }
+
+    /// An object that exists when the run begins.
+    pub fn object(mut self, object: impl Serialize) -> Self {
+        self.setup.objects.push(json(object));
+        self
+    }
+
+    /// How many API servers share the store.
+    pub fn servers(mut self, servers: u32) -> Self {
+        self.setup.servers = servers;
+        self
+    }
+
+    /// How long messages travel.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.setup.timing = timing;
+        self
+    }
+
+    /// How schedules are made.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.setup.mode = mode;
+        self
+    }
+
+    /// A step of the workload.
+    pub fn step(mut self, step: WorkloadStep) -> Self {
+        self.setup.workload.push(step);
+        self
+    }
+
+    /// One kind of fault more; no more than `at_most` faults strike in one run.
+    pub fn fault(mut self, at_most: u32, fault: Fault) -> Self {
+        self.setup.faults.at_most = at_most;
+        self.setup.faults.from.push(fault);
+        self
+    }
+
+    /// A built-in property, by name.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn property(mut self, name: &str) -> Self {
+        match sim::property::builtin(name) {
+            Some(property) => {
+                self.setup.settle.force |= name == "idempotent";
+                self.setup.properties.push(property);
+            }
+            None => {
+                let known: Vec<_> = sim::property::names().collect();
+                panic!(
+                    "no property is called `{name}`; known are: {}",
+                    known.join(", ")
+                );
+            }
+        }
+        self
+    }
+
+    /// Must be true in every state.
+    pub fn always(
+        self,
+        name: &str,
+        holds: impl Fn(&View<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.push(sim::property::always(name, holds))
+    }
+
+    /// Must be true once the system has settled.
+    pub fn eventually(
+        self,
+        name: &str,
+        holds: impl Fn(&View<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.push(sim::property::eventually(name, holds))
+    }
+
+    /// Must be true in some state of at least one run of an exploration.
+    pub fn sometimes(
+        mut self,
+        name: &str,
+        holds: impl Fn(&View<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.sometimes.push(name.to_owned());
+        self.push(sim::property::sometimes(name, holds))
+    }
+
+    fn push(mut self, property: PropertySpec) -> Self {
+        self.setup.properties.push(property);
+        self
+    }
+
+    /// Runs every seed.
+    ///
+    /// # Panics
+    /// If the scenario file is wrong.
+    pub fn explore(&self, seeds: SeedRange) -> Explored {
+        let ready = self.ready();
+        let list: Vec<u64> = seeds.iter().collect();
+        // Tests already run at once, as many as there are cores.
+        let found = explore(&ready.prepared, &list, 1, &|| {});
+        Explored { ready, found }
+    }
+
+    /// Runs one seed.
+    ///
+    /// # Panics
+    /// If the scenario file is wrong, or the engine fails.
+    pub fn run(&self, seed: u64) -> Run {
+        run(&self.ready().prepared, seed)
+    }
+
+    /// Runs the seed that a token names, and nothing else: `v1.9f3a07c1.42`.
+    ///
+    /// # Panics
+    /// If the token is of another simulation: then this one has changed since.
+    pub fn replay(&self, token: &str) -> Explored {
+        let ready = self.ready();
+        let parts = token
+            .strip_prefix("v1.")
+            .and_then(|rest| rest.split_once('.'));
+        let Some((hash, Ok(seed))) = parts.map(|(hash, seed)| (hash, seed.parse::<u64>())) else {
+            panic!("`{token}` is no token: one looks like v1.9f3a07c1.42");
+        };
+        assert!(
+            hash == ready.hash,
+            "the token {token} is of another simulation, or of another version of this one, whose hash is {}; \
+             to run the seed regardless, use .run({seed})",
+            ready.hash
+        );
+        let found = explore(&ready.prepared, &[seed], 1, &|| {});
+        Explored { ready, found }
+    }
+
+    /// Lowers the file, if there is one, and adds what was said in code.
+    fn ready(&self) -> Ready {
+        let mut files = Vec::new();
+        let mut variant = String::new();
+        let mut setup = match &self.file {
+            None => Setup {
+                operators: self.operators.iter().map(setup_of).collect(),
+                ..self.setup.clone()
+            },
+            Some((path, wanted)) => {
+                let case = case(path, wanted.as_deref());
+                let setup = self.lower(&case);
+                variant = case.variant.clone();
+                files = case
+                    .sources
+                    .iter()
+                    .map(|s| InlinedFile {
+                        path: s.path.display().to_string(),
+                        text: s.text.clone(),
+                    })
+                    .collect();
+                setup
+            }
+        };
+        if self.file.is_some() {
+            let code = self.setup.clone();
+            setup.crds.extend(code.crds);
+            setup.objects.extend(code.objects);
+            setup.workload.extend(code.workload);
+            setup.workload.sort_by_key(|step| step.at);
+            setup.properties.extend(code.properties);
+            setup.faults.at_most = setup.faults.at_most.max(code.faults.at_most);
+            setup.faults.from.extend(code.faults.from);
+            setup.settle.force |= code.settle.force;
+        } else if let Some(no_panic) = sim::property::builtin("no-panic") {
+            setup.properties.insert(0, no_panic);
+        }
+        let hash = hash(&setup, &files, &variant);
+        let prepared = match Prepared::new(setup) {
+            Ok(prepared) => prepared,
+            Err(error) => panic!("{error}"),
+        };
+        Ready {
+            prepared,
+            files,
+            variant,
+            hash,
+            sometimes: self.sometimes.clone(),
+        }
+    }
+
+    fn lower(&self, case: &Case) -> Setup {
+        let mut case = case.clone();
+        let mut registry = self.registry.clone();
+        for (name, replicas, run) in &self.operators {
+            let run = run.clone();
+            let registered = format!("{name} (in code)");
+            registry = registry.add(registered.clone(), move |cx| run(cx));
+            let operator = case.scenario.operators.entry(name.clone());
+            let operator = operator.or_insert_with(|| scenarios::format::Operator {
+                run: String::new(),
+                replicas: 1,
+                namespace: None,
+            });
+            operator.run = registered;
+            operator.replicas = *replicas;
+        }
+        match scenarios::lower::lower(&case, &registry) {
+            Ok(setup) => setup,
+            Err(error) => panic!("{}", error.render(false)),
+        }
+    }
+}
+
+fn json(object: impl Serialize) -> Value {
+    match serde_json::to_value(object) {
+        Ok(json) => json,
+        Err(error) => panic!("an object must serialise: {error}"),
+    }
+}
+
+fn case(path: &std::path::Path, variant: Option<&str>) -> Case {
+    let file = match load::load(path, &Files::Disk) {
+        Ok(file) => file,
+        Err(error) => panic!("{}", error.render(false)),
+    };
+    let known: Vec<_> = file.cases.iter().map(|c| c.variant.clone()).collect();
+    let chosen = match variant {
+        Some(name) => file.cases.into_iter().find(|c| c.variant == name),
+        None => file.cases.into_iter().next(),
+    };
+    match chosen {
+        Some(case) => case,
+        None => panic!(
+            "{} has no such variant; it has: {}",
+            path.display(),
+            known.join(", ")
+        ),
+    }
+}
+
+fn setup_of((name, replicas, run): &(String, u32, OperatorFn)) -> OperatorSetup {
+    OperatorSetup {
+        name: name.clone(),
+        replicas: *replicas,
+        namespace: "default".to_owned(),
+        run: run.clone(),
+    }
+}
+
+fn run(prepared: &Prepared, seed: u64) -> Run {
+    match run_to_show(prepared, seed) {
+        Ok(run) => run,
+        Err(fault) => panic!("fault of reconverge at seed {seed}: {fault}"),
+    }
+}
+
+/// The hash that tokens carry. What is code (operators, closures) counts by its name.
+fn hash(setup: &Setup, files: &[InlinedFile], variant: &str) -> String {
+    let mut hash = Fnv::default();
+    for file in files {
+        hash.add(file.text.as_bytes());
+    }
+    hash.add(variant.as_bytes());
+    hash.add(setup.name.as_bytes());
+    for object in setup.crds.iter().chain(&setup.objects) {
+        hash.add(canonical(object).as_bytes());
+    }
+    for operator in &setup.operators {
+        hash.add(format!("{} {}", operator.name, operator.replicas).as_bytes());
+    }
+    for property in &setup.properties {
+        hash.add(property.name.as_bytes());
+    }
+    for step in &setup.workload {
+        hash.add(format!("{} {}", step.at, action(&step.action)).as_bytes());
+    }
+    let plain = (
+        setup.servers,
+        &setup.actors,
+        &setup.timing,
+        &setup.faults,
+        &setup.mode,
+    );
+    hash.add(format!("{plain:?} {:?} {:?}", setup.settle, setup.until).as_bytes());
+    hash.short()
+}
+
+/// A step of the workload as text.
+fn action(action: &Action) -> String {
+    match action {
+        Action::Create { object } => format!("create {}", canonical(object)),
+        Action::Replace { object } => format!("replace {}", canonical(object)),
+        Action::Patch {
+            target,
+            subresource,
+            patch,
+            body,
+        } => format!("{target:?} {subresource:?} {patch:?} {}", canonical(body)),
+        // No JSON in these.
+        other => format!("{other:?}"),
+    }
+}
+
+/// JSON with sorted keys, whatever features `serde_json` was built with.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let sorted: std::collections::BTreeMap<_, _> = map.iter().collect();
+            let fields: Vec<_> = sorted
+                .iter()
+                .map(|(k, v)| format!("{k:?}:{}", canonical(v)))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(canonical).collect();
+            format!("[{}]", items.join(","))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+/// A simulation that can be run.
+#[derive(Clone)]
+struct Ready {
+    prepared: Prepared,
+    files: Vec<InlinedFile>,
+    variant: String,
+    hash: String,
+    sometimes: Vec<String>,
+}
+
+impl Ready {
+    fn record(&self, seed: u64, run: Run) -> Recording {
+        Recording {
+            header: Header {
+                format: FormatVersion::CURRENT,
+                reconverge: crate::VERSION.to_owned(),
+                scenario: self.prepared.setup().name.clone(),
+                variant: self.variant.clone(),
+                scenario_hash: self.hash.clone(),
+                files: self.files.clone(),
+                seed,
+                isolation: crate::ISOLATION.to_owned(),
+                replay: String::new(),
+                mode: run.trace.tape.mode,
+                replicas: run.trace.replicas.clone(),
+            },
+            trace: run.trace,
+            verdict: run.verdict,
+        }
+    }
+}
+
+/// What an exploration in a test showed.
+#[must_use = "say what is expected: assert_holds() or assert_violates(…)"]
+pub struct Explored {
+    ready: Ready,
+    found: Exploration,
+}
+
+impl Explored {
+    /// The counts.
+    pub fn exploration(&self) -> &Exploration {
+        &self.found
+    }
+
+    /// The recording of the failing run of the lowest seed, if any run failed.
+    pub fn first_failure(&self) -> Option<Recording> {
+        let (seed, _) = self.found.first_failure?;
+        Some(self.ready.record(seed, run(&self.ready.prepared, seed)))
+    }
+
+    /// Panics with the failure block unless every property held in every run.
+    #[track_caller]
+    pub fn assert_holds(self) {
+        self.assert(&scenarios::expect::Expect::Holds);
+    }
+
+    /// Panics unless this property failed in at least one run, and no other in any.
+    #[track_caller]
+    pub fn assert_violates(self, property: &str) {
+        self.assert(&scenarios::expect::Expect::Violates(vec![
+            property.to_owned(),
+        ]));
+    }
+
+    #[track_caller]
+    fn assert(self, expect: &scenarios::expect::Expect) {
+        let mut message = String::new();
+        for (seed, fault) in &self.found.faults {
+            message.push_str(&format!("fault of reconverge at seed {seed}: {fault}\n"));
+        }
+        for mismatch in &self.found.mismatches {
+            message.push_str(&format!(
+                "seed {} is not deterministic, {}\n",
+                mismatch.seed, mismatch.difference
+            ));
+        }
+        if let Judgement::Unexpected(reasons) = self.found.judge(expect, self.found.runs == 1) {
+            for reason in reasons {
+                message.push_str(&format!("{reason}\n"));
+            }
+        }
+        for name in &self.ready.sometimes {
+            if self.found.runs > 1 && !self.found.reached.contains_key(name) {
+                message.push_str(&format!(
+                    "`{name}` came true in none of {} runs\n",
+                    self.found.runs
+                ));
+            }
+        }
+        if message.is_empty() {
+            return;
+        }
+        if let Some(recording) = self.first_failure() {
+            message.push('\n');
+            message.push_str(&failure(&recording, Colors::Off));
+        }
+        panic!("{message}");
+    }
+}
+
+/// Runs a seed twice and panics, naming the first difference, unless both runs are the same.
+///
+/// # Panics
+/// If the runs differ.
+pub fn assert_deterministic(sim: &Sim, seed: u64) {
+    let prepared = sim.ready().prepared;
+    if let Some(mismatch) = compare(seed, &run(&prepared, seed), &run(&prepared, seed)) {
+        panic!("seed {seed} is not deterministic, {}", mismatch.difference);
+    }
+}
