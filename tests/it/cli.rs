@@ -1,0 +1,189 @@
+//! What the subcommands print on good input.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::{err, files, folder, out, reconverge, reconverge_with};
+
+fn json(args: &[&str]) -> Value {
+    let output = reconverge(args);
+    serde_json::from_str(&out(&output))
+        .unwrap_or_else(|e| panic!("{args:?}: {e}\n{}{}", out(&output), err(&output)))
+}
+
+#[test]
+fn run_catches_the_buggy_twin_and_not_the_fixed_one() {
+    let folder = folder("run-dual-write");
+    let output = reconverge(&[
+        "run",
+        "scenarios/races/dual-write.yaml",
+        "--seeds",
+        "60",
+        "--out",
+        &folder.display().to_string(),
+    ]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", err(&output));
+    for want in [
+        "✗ no-lost-update:",
+        "scenario dual-write · variant buggy · seed ",
+        "replay: reconverge replay scenarios/races/dual-write.yaml --variant buggy --seed ",
+        "object@resourceVersion",
+        "caught",
+        "holds",
+    ] {
+        assert!(text.contains(want), "no `{want}` in\n{text}");
+    }
+    assert!(
+        !text.contains('\u{1b}'),
+        "no colours where there is no terminal"
+    );
+    assert_eq!(files(&folder).len(), 1, "one recording, of the buggy twin");
+}
+
+#[test]
+fn an_unexpected_verdict_is_exit_code_1() {
+    let folder = folder("unexpected");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let good = fs::read_to_string(root.join("scenarios/races/dual-write.yaml"))
+        .expect("the catalogue is there");
+    let text = good
+        .replace("../", &format!("{}/scenarios/", root.display()))
+        .replace("expect: {violates: [no-lost-update]}", "expect: holds");
+    let path = folder.join("optimist.yaml");
+    fs::write(&path, text).expect("a scenario can be written");
+    let out_folder = folder.join("out").display().to_string();
+    let output = reconverge(&[
+        "run",
+        &path.display().to_string(),
+        "--seeds",
+        "60",
+        "--out",
+        &out_folder,
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}{}",
+        out(&output),
+        err(&output)
+    );
+    assert!(out(&output).contains("unexpected"));
+    assert!(
+        out(&output).contains("dual-write · buggy: no-lost-update failed in"),
+        "{}",
+        out(&output)
+    );
+}
+
+#[test]
+fn shards_are_disjoint_and_make_up_the_whole() {
+    let folder = folder("shards");
+    let out_folder = folder.display().to_string();
+    let runs = |extra: &[&str]| {
+        let mut args = vec![
+            "run",
+            "scenarios/races/dual-write.yaml",
+            "--seeds",
+            "40",
+            "--format",
+            "json",
+        ];
+        args.extend(["--out", &out_folder, "--variant", "buggy"]);
+        args.extend(extra);
+        let case = json(&args)["cases"][0].clone();
+        (
+            case["runs"].as_u64().expect("a number"),
+            case["failingRuns"].as_u64().expect("a number"),
+        )
+    };
+    let (whole, one, two) = (
+        runs(&[]),
+        runs(&["--shard", "1/2"]),
+        runs(&["--shard", "2/2"]),
+    );
+    assert_eq!((one.0, two.0), (20, 20));
+    assert_eq!(whole, (one.0 + two.0, one.1 + two.1));
+}
+
+#[test]
+fn the_environment_chooses_seeds() {
+    let folder = folder("environment");
+    let out_folder = folder.display().to_string();
+    let args = [
+        "run",
+        "scenarios/races/dual-write.yaml",
+        "--format",
+        "json",
+        "--out",
+        &out_folder,
+    ];
+    for (variable, value, want) in [
+        ("RECONVERGE_SEEDS", "5..9", "5..9"),
+        ("RECONVERGE_SEED", "6", "6..7"),
+    ] {
+        let output = reconverge_with(&args, &[(variable, value)]);
+        let report: Value = serde_json::from_str(&out(&output)).expect("JSON");
+        assert_eq!(report["cases"][0]["seeds"], want);
+    }
+}
+
+#[test]
+fn list_check_and_schema() {
+    let list = json(&["list", "scenarios", "--format", "json"]);
+    let names: Vec<_> = list["cases"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|c| c["scenario"].clone())
+        .collect();
+    for name in [
+        "dual-write",
+        "duplicate-create",
+        "finalizer-vs-cleanup",
+        "informer-lag",
+        "status-spec-tear",
+    ] {
+        assert!(names.contains(&Value::from(name)), "{names:?}");
+    }
+    let check = reconverge(&["check", "scenarios"]);
+    assert_eq!(check.status.code(), Some(0), "{}", err(&check));
+    assert!(out(&check).ends_with("all good\n"), "{}", out(&check));
+    let schema = json(&["schema"]);
+    assert!(schema["properties"]["cluster"].is_object());
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn help_teaches_by_examples() {
+    let help = reconverge(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for want in [
+        "Examples:",
+        "reconverge replay scenarios/races/dual-write.yaml",
+        "Exit codes:",
+        "RECONVERGE_SEEDS",
+    ] {
+        assert!(out(&help).contains(want), "{}", out(&help));
+    }
+    let script = reconverge(&["completions", "bash"]);
+    assert!(out(&script).contains("replay"));
+}
+
+/// `RECONVERGE_UPDATE=1 cargo test --test it the_schema_file` writes it anew.
+#[test]
+fn the_schema_file_is_the_one_that_is_printed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/scenario.schema.json");
+    let printed = out(&reconverge(&["schema"]));
+    if std::env::var_os("RECONVERGE_UPDATE").is_some() {
+        fs::write(&path, &printed).expect("the file can be written");
+    }
+    let file = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        file == printed,
+        "run this test with RECONVERGE_UPDATE=1 to write {} anew",
+        path.display()
+    );
+}
