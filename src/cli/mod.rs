@@ -12,6 +12,8 @@ mod progress;
 mod replay;
 mod run;
 mod schema;
+#[cfg(feature = "cli")]
+mod serve;
 mod table;
 
 use std::ffi::OsString;
@@ -71,6 +73,9 @@ enum Command {
     Check(check::Args),
     /// Prints the JSON Schema of scenario files, for editors
     Schema,
+    /// Serves the fake API server over HTTP on a loopback address
+    #[cfg(feature = "cli")]
+    Serve(serve::Args),
     /// Prints a completion script for a shell
     Completions(completions::Args),
 }
@@ -122,6 +127,8 @@ pub fn run(
         Command::List(args) => list::list(program, args, &output),
         Command::Check(args) => check::check(program, operators, args, &output),
         Command::Schema => schema::schema(&output),
+        #[cfg(feature = "cli")]
+        Command::Serve(args) => serve::serve(args, &output),
         Command::Completions(args) => completions::completions(args, Arguments::command(), &output),
     };
     match result {

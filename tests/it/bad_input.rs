@@ -92,6 +92,16 @@ fn an_unknown_kind() {
 }
 
 #[test]
+fn an_object_that_the_api_server_refuses() {
+    check_scenario(
+        "refused-object",
+        "objects: [{file: ../objects/webapp-demo.yaml}]",
+        "objects: [{object: {apiVersion: demo.reconverge.dev/v1, kind: WebApp, metadata: {name: demo}, spec: {size: big}}}]",
+        &["the API server refuses WebApp \"demo\"", "spec.size"],
+    );
+}
+
+#[test]
 fn an_unknown_property() {
     check_scenario(
         "unknown-property",
@@ -284,6 +294,19 @@ fn paths_that_lead_nowhere() {
     check(
         &["check", &folder.display().to_string()],
         &["values.yaml:1:1", "no scenario", "`scenario: NAME`"],
+    );
+}
+
+#[test]
+fn a_server_that_cannot_be_served() {
+    check(&["serve", "--listen", "127.0.0.1:0"], &["--http"]);
+    check(
+        &["serve", "--http", "--listen", "0.0.0.0:0"],
+        &["not a loopback address"],
+    );
+    check(
+        &["serve", "--http", "--token-file", "no/such/file"],
+        &["no/such/file"],
     );
 }
 

@@ -187,3 +187,36 @@ fn the_schema_file_is_the_one_that_is_printed() {
         path.display()
     );
 }
+
+#[test]
+fn serve_answers_over_http() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::process::{Command, Stdio};
+
+    let mut server = Command::new(env!("CARGO_BIN_EXE_reconverge"))
+        .args(["serve", "--http", "--token", "secret"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    let stdout = server.stdout.take().expect("a pipe");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("a line comes");
+    let address = line
+        .trim()
+        .strip_prefix("ready http://")
+        .expect("`ready URL`");
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    write!(
+        stream,
+        "GET /api/v1/namespaces/default HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer secret\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request can be sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer comes");
+    server.kill().expect("it can be stopped");
+    server.wait().expect("it stops");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\"kind\":\"Namespace\""), "{answer}");
+}

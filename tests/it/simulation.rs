@@ -58,3 +58,55 @@ fn an_unregistered_operator_is_named() {
 fn a_simulation_is_deterministic() {
     assert_deterministic(&dual_write("buggy"), 3);
 }
+
+#[test]
+fn a_panic_in_an_operator_is_a_finding() {
+    let found = Sim::new("panics")
+        .operator("fragile", 2, |cx| async move {
+            assert!(cx.identity != "fragile-1", "one of two gives up");
+        })
+        .explore(seeds(0..4));
+    assert_eq!(found.exploration().violated["no-panic"].runs, 4);
+    let recording = found.first_failure().expect("it fails");
+    let finding = &recording.verdict.findings[0];
+    assert!(
+        finding.message.contains("one of two gives up"),
+        "{}",
+        finding.message
+    );
+    let replica = finding.replica.expect("the replica is named");
+    assert_eq!(recording.header.replicas[replica.0 as usize], "fragile-1");
+    let backtrace = finding.detail.as_deref().unwrap_or_default();
+    assert!(backtrace.contains("simulation.rs"), "{backtrace}");
+}
+
+#[test]
+fn closures_watch_every_run() {
+    let sim = || {
+        dual_write("fixed").sometimes("both replicas have acknowledged", |s| {
+            s.list::<operators::webapp::WebApp>().iter().any(|app| {
+                let names = app.status.as_ref().and_then(|s| s.acknowledged_by.as_ref());
+                names.is_some_and(|names| names.len() == 2)
+            })
+        })
+    };
+    sim()
+        .eventually("the app is still there", |s| s.of_kind("WebApp").len() == 1)
+        .explore(seeds(0..10))
+        .assert_holds();
+    sim()
+        .always("nobody writes", |s| {
+            s.trace.records.iter().all(|r| r.event.changes().is_empty())
+        })
+        .explore(seeds(0..3))
+        .assert_violates("nobody writes");
+}
+
+#[test]
+#[should_panic(expected = "`the moon is full` came true in none of 3 runs")]
+fn what_never_comes_true_is_told() {
+    dual_write("fixed")
+        .sometimes("the moon is full", |_| false)
+        .explore(seeds(0..3))
+        .assert_holds();
+}
