@@ -27,12 +27,23 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let config = Config { caches_follow: true, ..Config::default() };
-        Bench { server: ApiServer::new(&config), ids: SeededIds::new(1), config, next: 0 }
+        let config = Config {
+            caches_follow: true,
+            ..Config::default()
+        };
+        Bench {
+            server: ApiServer::new(&config),
+            ids: SeededIds::new(1),
+            config,
+            next: 0,
+        }
     }
 
     fn call(&mut self, request: Request<Bytes>) -> Response<Bytes> {
-        let mut cx = Cx { now: self.config.began, ids: &mut self.ids };
+        let mut cx = Cx {
+            now: self.config.began,
+            ids: &mut self.ids,
+        };
         let response = self.server.handle(&mut cx, ServerId(0), request);
         assert!(response.status().is_success(), "{:?}", response.body());
         response
@@ -40,8 +51,12 @@ impl Bench {
 
     fn submit(&mut self, request: Request<Bytes>) -> Vec<Output> {
         self.next += 1;
-        let mut cx = Cx { now: self.config.began, ids: &mut self.ids };
-        self.server.submit(&mut cx, ServerId(0), RequestId(self.next), request)
+        let mut cx = Cx {
+            now: self.config.began,
+            ids: &mut self.ids,
+        };
+        self.server
+            .submit(&mut cx, ServerId(0), RequestId(self.next), request)
     }
 
     fn fill(&mut self, count: usize) {
@@ -75,7 +90,12 @@ fn get(path: &str) -> Request<Bytes> {
 
 fn patch(name: &str, value: usize) -> Request<Bytes> {
     let body = format!(r#"{{"data":{{"a":"{value}"}}}}"#);
-    request(Method::PATCH, &format!("{MAPS}/{name}"), "application/merge-patch+json", body)
+    request(
+        Method::PATCH,
+        &format!("{MAPS}/{name}"),
+        "application/merge-patch+json",
+        body,
+    )
 }
 
 fn apply(name: &str, value: usize) -> Request<Bytes> {
@@ -100,7 +120,10 @@ fn median(calls: usize, mut round: impl FnMut(usize)) -> Duration {
 }
 
 fn row(what: &str, spent: Duration, goal: &str) {
-    println!("{what:<44} {:>10.2} µs   goal {goal}", spent.as_nanos() as f64 / 1e3);
+    println!(
+        "{what:<44} {:>10.2} µs   goal {goal}",
+        spent.as_nanos() as f64 / 1e3
+    );
 }
 
 fn main() {

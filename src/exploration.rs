@@ -15,6 +15,8 @@ use sim::schedule::Input;
 use sim::trace::Fingerprint;
 use sim::verdict::Outcome;
 
+use crate::log_filter::LogFilter;
+
 /// One run in so many is run twice although nothing failed in it.
 const SELF_CHECK_ONE_IN: u64 = 100;
 
@@ -247,7 +249,10 @@ pub fn run_to_show(prepared: &Prepared, seed: u64) -> Result<Run, String> {
         logs: true,
         backtraces: true,
     };
-    run_with(prepared, seed, options)
+    let filter = LogFilter::from_env()?;
+    let mut run = run_with(prepared, seed, options)?;
+    filter.keep(&mut run.trace.logs);
+    Ok(run)
 }
 
 fn run_with(prepared: &Prepared, seed: u64, options: RunOptions) -> Result<Run, String> {

@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod exploration;
 pub mod harness;
+mod log_filter;
 pub mod plan;
 pub mod simulation;
 

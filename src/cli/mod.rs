@@ -25,6 +25,8 @@ use sim::operator::Operators;
 
 pub(crate) use output::{Failure, Output};
 
+use crate::log_filter::{self, LogFilter};
+
 /// What this program is called with: `reconverge`, or `cargo test --test scenarios --`.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -56,7 +58,7 @@ Examples:
 Environment:
   RECONVERGE_SEED     run this one seed
   RECONVERGE_SEEDS    the seeds to run, as 0..1000 or 200
-  RECONVERGE_LOG      which log lines of operators are kept, as info or my_operator=debug
+  RECONVERGE_LOG      which log lines of operators are shown, as warn or my_operator=info
   NO_COLOR            no colours
 
 Exit codes: 0 as expected, 1 unexpected verdict, 2 bad usage or file, 3 not deterministic, 4 a fault of reconverge";
@@ -121,6 +123,12 @@ pub fn run(
         }
     };
     let output = Output::new();
+    // Said before any work is done, like all bad usage.
+    if let Err(message) = LogFilter::from_env() {
+        let failure = Failure::usage(message, log_filter::FORM);
+        output.error(&failure);
+        return ExitCode::from(failure.code());
+    }
     let result = match &arguments.command {
         Command::Run(args) => run::run(program, operators, args, &output),
         Command::Replay(args) => replay::replay(program, operators, args, &output),

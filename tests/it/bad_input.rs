@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{err, files, folder, out, reconverge};
+use crate::program::{err, files, folder, out, reconverge, reconverge_with};
 
 const SCENARIO: &str = "scenarios/races/dual-write.yaml";
 
@@ -308,6 +308,19 @@ fn a_server_that_cannot_be_served() {
         &["serve", "--http", "--token-file", "no/such/file"],
         &["no/such/file"],
     );
+}
+
+#[test]
+fn an_environment_that_makes_no_sense() {
+    for (variable, value, want) in [
+        ("RECONVERGE_LOG", "loud", "`loud` is no level"),
+        ("RECONVERGE_SEEDS", "many", "is not a seed"),
+        ("RECONVERGE_SEED", "first", "--seed"),
+    ] {
+        let output = reconverge_with(&["run", SCENARIO], &[(variable, value)]);
+        assert_eq!(output.status.code(), Some(2), "{variable}");
+        assert!(err(&output).contains(want), "{}", err(&output));
+    }
 }
 
 #[test]
