@@ -139,9 +139,9 @@ pub(super) fn to_storage(s: &Session<'_>, row: &Resource, mut object: Value) -> 
     }
     let storage = s.core.registry.by_id(row.id).cloned();
     if let Some(storage) = storage {
-        // Custom resources are pruned by the storage version's schema when they are read.
-        if !row.is_custom() {
-            row.strategy.convert(&mut object, &storage);
+        match &row.custom {
+            Some(custom) => drop(crate::schema::prune(&custom.storage_schema, &mut object)),
+            None => row.strategy.convert(&mut object, &storage),
         }
         let map = object.make_object();
         map.insert("apiVersion", storage.api_version());

@@ -363,9 +363,7 @@ fn validate(
     let finalizers = causes
         .iter()
         .any(|cause| cause.field.starts_with("metadata.finalizers"));
-    if row.is_custom() {
-        create::warn_finalizers(s, object);
-    } else if !finalizers {
+    if !row.is_custom() && !finalizers {
         let mut errors = Errors::default();
         metadata::standard_finalizers(&mut errors, &metadata.field("finalizers"));
         causes.extend(errors.causes);
