@@ -4,10 +4,10 @@
 //! real server does not promise. Audit annotations have no effect here.
 //! Behaviour: apiserver `admission/plugin/policy/{validating,mutating}` (AD7, AD7a).
 
-use super::conditions::{Input, Scope, Verdict, compile, failed, judge, request_declaration};
+use super::conditions::{Input, Scope, Verdict, failed, judge, request_declaration};
 use super::matching::{self, Seen, converted};
 use super::policy_params::collect;
-use super::policy_source::{Policy, constrained, objects};
+use super::policy_source::{Policy, constrained, mutation_text, objects};
 use super::reinvocation::Reinvocation;
 use super::{Attributes, json_patch, merge};
 use crate::cel::{self, Checked, Failure, Val};
@@ -54,7 +54,7 @@ impl<'v> Runner<'v> {
         if let Some(known) = self.computed.borrow().get(name) {
             return Some(known.clone());
         }
-        let (_, _, checked) = self.policy.variables.iter().find(|(n, _, _)| n == name)?;
+        let (_, checked) = self.policy.variables.iter().find(|(n, _)| n == name)?;
         let value = match checked {
             Some(checked) => self.run(s, checked),
             None => Err(Failure::Message(format!("no such key: {name}"))),
@@ -118,7 +118,7 @@ pub(super) fn validate(
         if own.is_empty() {
             continue;
         }
-        let policy = Policy::compile(&source);
+        let policy = Policy::of(&source);
         for binding in own {
             if binds(s, attributes, object, binding) {
                 validate_binding(s, attributes, object, &policy, &seen, binding)?;
@@ -211,17 +211,18 @@ fn first_denial(s: &Session<'_>, runner: &Runner<'_>) -> Option<Denial> {
         Verdict::Skip => return None,
         Verdict::Failed(message) => return error(message),
     }
-    for validation in policy.spec.array_at(&["validations"]) {
+    let validations = policy.spec.array_at(&["validations"]).iter();
+    for (validation, (checked, message)) in validations.zip(&policy.validations) {
         let text = validation.str_at(&["expression"]);
-        let value = match compile(text, &policy.env) {
-            Some(checked) => runner.run(s, &checked),
+        let value = match checked {
+            Some(checked) => runner.run(s, checked),
             None => Err(Failure::Message("compilation failed".to_owned())),
         };
         match value {
             Ok(Val::Bool(true)) => {}
             Ok(_) => {
                 return Some(Denial {
-                    message: message(s, runner, validation),
+                    message: told(s, runner, validation, message.as_ref()),
                     reason: validation.str_at(&["reason"]).to_owned(),
                 });
             }
@@ -235,11 +236,14 @@ fn first_denial(s: &Session<'_>, runner: &Runner<'_>) -> Option<Denial> {
     None
 }
 
-fn message(s: &Session<'_>, runner: &Runner<'_>, validation: &Value) -> String {
-    let expression = validation.str_at(&["messageExpression"]);
-    if !expression.is_empty()
-        && let Some(checked) = compile(expression, &runner.policy.env)
-        && let Ok(Val::String(text)) = runner.run(s, &checked)
+fn told(
+    s: &Session<'_>,
+    runner: &Runner<'_>,
+    validation: &Value,
+    expression: Option<&Checked>,
+) -> String {
+    if let Some(checked) = expression
+        && let Ok(Val::String(text)) = runner.run(s, checked)
     {
         let text = text.trim();
         if !text.is_empty() && !text.contains(['\n', '\r']) {
@@ -318,7 +322,7 @@ pub(super) fn mutate(
             if again && !state.may_repeat(&id) {
                 continue;
             }
-            let policy = compiled.get_or_insert_with(|| mutating(&source));
+            let policy = compiled.get_or_insert_with(|| Policy::of(&source));
             let changed = mutate_binding(s, attributes, object, policy, &seen, binding)?;
             any |= changed;
             if changed {
@@ -331,12 +335,6 @@ pub(super) fn mutate(
     }
     state.end(object);
     Ok(any)
-}
-
-fn mutating(source: &Value) -> Policy {
-    let mut policy = Policy::compile(source);
-    policy.env.builds_objects = true;
-    policy
 }
 
 fn mutate_binding(
@@ -366,7 +364,8 @@ fn mutate_binding(
     };
     let before = object.clone();
     for params in &params {
-        for mutation in policy.spec.array_at(&["mutations"]) {
+        let mutations = policy.spec.array_at(&["mutations"]).iter();
+        for mutation in mutations.zip(&policy.mutations) {
             let result = mutation_of(
                 s,
                 attributes,
@@ -398,7 +397,7 @@ fn mutation_of(
     policy: &Policy,
     seen: &Seen,
     params: Option<&Value>,
-    mutation: &Value,
+    (mutation, checked): (&Value, &Option<Checked>),
 ) -> Result<Option<Value>, String> {
     let input = Input::new(s, attributes, seen, Some(object));
     let decl = request_declaration();
@@ -416,17 +415,12 @@ fn mutation_of(
         Verdict::Failed(message) => return Err(message),
     }
     let json = mutation.str_at(&["patchType"]) == "JSONPatch";
-    let place = if json {
-        "jsonPatch"
-    } else {
-        "applyConfiguration"
-    };
-    let text = mutation.str_at(&[place, "expression"]);
-    let Some(checked) = compile(text, &policy.env) else {
+    let text = mutation_text(mutation);
+    let Some(checked) = checked else {
         return Err(failed(text, "compilation failed"));
     };
     let value = runner
-        .run(s, &checked)
+        .run(s, checked)
         .and_then(|value| match value.to_json() {
             Some(value) => Ok(value),
             None => Err(Failure::Message("unsupported value".to_owned())),

@@ -6,9 +6,11 @@ use super::Attributes;
 use super::conditions::{compile, environment};
 use super::matching::{self, Seen};
 use crate::cel::{Checked, Decl, Environment, Type};
-use crate::json::Value;
+use crate::json::{self, Value};
 use crate::server::Session;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A policy, compiled.
 pub(super) struct Policy {
@@ -19,14 +21,40 @@ pub(super) struct Policy {
     /// Match conditions.
     pub(super) conditions: Vec<(String, Option<Checked>)>,
     /// Variables by name, in order.
-    pub(super) variables: Vec<(String, String, Option<Checked>)>,
-    /// The environment of validations and mutations.
-    pub(super) env: Environment,
+    pub(super) variables: Vec<(String, Option<Checked>)>,
+    /// Expression and message expression of each validation.
+    pub(super) validations: Vec<(Option<Checked>, Option<Checked>)>,
+    /// The expression of each mutation.
+    pub(super) mutations: Vec<Option<Checked>>,
+}
+
+/// How many compiled policies are kept.
+const KEPT_MAX: usize = 64;
+
+thread_local! {
+    /// Policies by their text. Compiling is a pure function, so a memory of it cannot be seen.
+    static COMPILED: RefCell<BTreeMap<String, Rc<Policy>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Policy {
-    /// Compiles a policy.
-    pub(super) fn compile(object: &Value) -> Policy {
+    /// The compiled form of a policy.
+    pub(super) fn of(object: &Value) -> Rc<Policy> {
+        let name = object.str_at(&["metadata", "name"]);
+        let text = format!("{name} {}", json::to_string(&object["spec"]));
+        if let Some(known) = COMPILED.with_borrow(|kept| kept.get(&text).cloned()) {
+            return known;
+        }
+        let policy = Rc::new(Policy::compile(object));
+        COMPILED.with_borrow_mut(|kept| {
+            if kept.len() >= KEPT_MAX {
+                kept.clear();
+            }
+            kept.insert(text, policy.clone());
+        });
+        policy
+    }
+
+    fn compile(object: &Value) -> Policy {
         let spec = object["spec"].clone();
         let params = spec.get("paramKind").is_some_and(Value::is_object);
         let conditions_env = environment(params, false);
@@ -51,21 +79,47 @@ impl Policy {
                 .as_ref()
                 .map_or(Type::Dyn, |checked| checked.ty().clone());
             types.insert(name.clone(), ty);
-            variables.push((name, text, checked));
+            variables.push((name, checked));
             declare_variables(&mut env, &types);
         }
+        let expression = |item: &Value, path: &[&str]| match item.str_at(path) {
+            "" => None,
+            text => compile(text, &env),
+        };
+        let validations = spec.array_at(&["validations"]).iter();
+        let validations = validations
+            .map(|item| {
+                let message = expression(item, &["messageExpression"]);
+                (expression(item, &["expression"]), message)
+            })
+            .collect();
+        let mut building = env.clone();
+        building.builds_objects = true;
+        let mutations = spec.array_at(&["mutations"]).iter();
+        let mutations = mutations
+            .map(|item| compile(mutation_text(item), &building))
+            .collect();
         Policy {
             name: object.str_at(&["metadata", "name"]).to_owned(),
             spec,
             conditions,
             variables,
-            env,
+            validations,
+            mutations,
         }
     }
 
     /// True if errors let the request pass.
     pub(super) fn ignores_failures(&self) -> bool {
         self.spec.str_at(&["failurePolicy"]) == "Ignore"
+    }
+}
+
+/// The expression of a mutation.
+pub(super) fn mutation_text(mutation: &Value) -> &str {
+    match mutation.str_at(&["patchType"]) {
+        "JSONPatch" => mutation.str_at(&["jsonPatch", "expression"]),
+        _ => mutation.str_at(&["applyConfiguration", "expression"]),
     }
 }
 

@@ -94,6 +94,9 @@ pub(super) fn evict(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, H
 /// Log, exec, attach, port-forward, proxy: as far as it goes without a kubelet.
 pub(super) fn connect(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let subresource = s.request.info.subresource.clone();
+    if subresource != "log" {
+        admit_connection(s, &row, &subresource)?;
+    }
     let existing = existing(s, &row)?;
     if subresource == "proxy" {
         let why = match row.plural.as_str() {
@@ -230,6 +233,58 @@ fn set_condition(object: &mut Value, condition: Value) {
         None => conditions.push(condition),
     }
     object.set(&["status", "conditions"], Value::Array(conditions));
+}
+
+/// Admission of a connection: its options are the object (AD11).
+fn admit_connection(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    subresource: &str,
+) -> Result<(), Halt> {
+    let info = &s.request.info;
+    let query = &s.request.query;
+    let kind = row
+        .subresource(subresource)
+        .map_or("", |sub| sub.kind.as_str());
+    let mut object = json!({"kind": kind, "apiVersion": "v1"});
+    if subresource == "proxy" {
+        if !info.rest.is_empty() {
+            object.set(&["path"], format!("/{}", info.rest.join("/")));
+        }
+    } else {
+        for flag in ["stdin", "stdout", "stderr", "tty"] {
+            if query.flag(flag) == Some(true) {
+                object.set(&[flag], true);
+            }
+        }
+        if !query.text("container").is_empty() {
+            object.set(&["container"], query.text("container"));
+        }
+        let command: Vec<Value> = query.all("command").map(Value::from).collect();
+        if !command.is_empty() {
+            object.set(&["command"], Value::Array(command));
+        }
+        let ports = query
+            .all("ports")
+            .filter_map(|port| port.parse::<i64>().ok());
+        let ports: Vec<Value> = ports.map(Value::from).collect();
+        if !ports.is_empty() {
+            object.set(&["ports"], Value::Array(ports));
+        }
+    }
+    let (namespace, name) = (info.namespace.clone(), info.name.clone());
+    let attributes = Attributes {
+        operation: "CONNECT",
+        row,
+        subresource,
+        namespace: &namespace,
+        name: &name,
+        old: None,
+        options: &Value::Null,
+        dry_run: false,
+    };
+    access::mutate(s, &attributes, &mut object)?;
+    access::validate(s, &attributes, Some(&object))
 }
 
 /// The first write of an eviction tells the Pod's controllers why it goes.

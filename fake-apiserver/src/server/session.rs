@@ -147,8 +147,11 @@ impl Attempt {
     /// Forgets draws and replies: a step is done and will not be run again.
     pub(crate) fn step_done(&mut self, step: String) {
         self.done.push(step);
-        self.draws.truncate(self.drawn);
-        self.calls.truncate(self.called);
+        self.draws.drain(..self.drawn);
+        self.calls.drain(..self.called);
+        self.arrivals.clear();
+        self.drawn = 0;
+        self.called = 0;
     }
 
     fn replies(&mut self, calls: Vec<OutCall>) -> Result<Vec<WebhookReply>, Halt> {

@@ -65,10 +65,26 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     if request.at(&["spec", "boundObjectRef"]).is_none() {
         request.set(&["spec", "boundObjectRef"], Value::Null);
     }
+    let namespace = account.namespace().to_owned();
+    request.set(&["metadata", "namespace"], namespace.as_str());
+    request.set(&["status", "expirationTimestamp"], Value::Null);
+    request.set(&["status", "token"], "");
+    let sent_options = options.to_value("CreateOptions");
+    let attributes = super::Attributes {
+        operation: "CREATE",
+        row: &row,
+        subresource: "token",
+        namespace: &namespace,
+        name: &name,
+        old: None,
+        options: &sent_options,
+        dry_run: options.dry_run,
+    };
+    super::access::mutate(s, &attributes, &mut request)?;
     request.set(&["metadata", "name"], name.as_str());
-    request.set(&["metadata", "namespace"], account.namespace());
     request.set(&["metadata", "uid"], account.uid());
     request.set(&["metadata", "creationTimestamp"], s.now.rfc3339());
+    super::access::validate(s, &attributes, Some(&request))?;
     let expires = Timestamp::from_seconds(s.now.seconds() + seconds);
     request.set(&["status", "expirationTimestamp"], expires.rfc3339());
     request.set(

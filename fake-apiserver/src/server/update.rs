@@ -378,6 +378,11 @@ fn validate(
             // The internal type's group: both Event kinds are one (O2).
             &row.storage_version.0
         };
-        Err(Status::invalid(group, kind, name, causes))
+        // A webhook may have changed the name: the answer speaks of the object as it would be.
+        let shown = match subresource {
+            "" => object.str_at(&["metadata", "name"]),
+            _ => name,
+        };
+        Err(Status::invalid(group, kind, shown, causes))
     }
 }

@@ -146,7 +146,7 @@ fn named(names: &[&str]) -> String {
     format!("container{plural} {}", quoted.join(", "))
 }
 
-fn names_where<'v>(spec: &'v Value, wrong: impl Fn(&Value) -> bool) -> Vec<&'v str> {
+fn names_where(spec: &Value, wrong: impl Fn(&Value) -> bool) -> Vec<&str> {
     containers(spec)
         .filter(|container| wrong(container))
         .map(|container| container.str_at(&["name"]))
