@@ -164,7 +164,8 @@ def main():
             special = SPECIAL.get(field.get("ref"))
             struct = is_ref and field.get("default") == {}
             pointer = (is_ref and not struct) if special not in ("time", "micro-time", "quantity", "int-or-string") else False
-            if listed(POINTERS, name, field_name) or pointer:
+            scalar = field.get("type") not in ("array", "object")
+            if (scalar and listed(POINTERS, name, field_name)) or pointer:
                 parts.append("*")
             keep = listed(KEPT, name, field_name)
             keep = keep or (field.get("type") in ("array", "object") and field_name in required)

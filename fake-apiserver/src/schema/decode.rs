@@ -51,6 +51,13 @@ pub fn normalise(schema: &Schema, value: &mut Value) {
     }
 }
 
+/// The zero value of a built-in type, as it is written.
+pub fn zero_of(schema: &Schema) -> Value {
+    decode(schema, Value::object())
+        .map(|decoded| decoded.value)
+        .unwrap_or_default()
+}
+
 struct Decoder {
     // Path for people: fields, keys and indices.
     path: String,

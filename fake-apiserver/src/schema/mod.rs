@@ -24,7 +24,7 @@ mod structural;
 mod validate;
 
 pub use builtin::Schemas;
-pub use decode::{Decoded, decode, normalise};
+pub use decode::{Decoded, decode, normalise, zero_of as zero};
 pub use default::{default, fill_defaults};
 pub use list_type::{duplicates, validate_lists};
 pub use metadata::validate_embedded;
@@ -253,6 +253,11 @@ impl Field {
 
     /// True if Go writes the field even when it is zero.
     pub fn kept(&self) -> bool {
+        self.kept
+    }
+
+    /// True if Go writes the field even if it is zero.
+    pub fn is_written(&self) -> bool {
         self.kept
     }
 

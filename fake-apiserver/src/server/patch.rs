@@ -35,6 +35,10 @@ pub(super) fn patch(
     let live = conversion::live(s, &row, &existing)?;
     let schema = managed::schema_of(&row);
     let patched = patch::patch(kind, &live, &s.request.body, schema)?;
+    if row.is_custom() && patched.value.str_at(&["apiVersion"]).is_empty() {
+        let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+        return Err(Status::internal(why).into());
+    }
     let mut object = decode(s, &row, &live, patched, options.field_validation)?;
     body::check_place(s, &row, &mut object)?;
     managed::track(s, &row, subresource, Some(&live), &mut object, &manager);

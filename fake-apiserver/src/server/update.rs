@@ -342,19 +342,13 @@ fn validate(
     let root = At::root(object);
     // B3: metadata is checked by the store and again by the kind's own validation.
     let metadata = root.field("metadata");
+    if row.is_custom() {
+        // L6: and first as if it were new.
+        let names = row.strategy.names();
+        metadata::validate(&mut errors, &metadata, row.namespaced, names, false);
+    }
     for _ in 0..2 {
         metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);
-    }
-    if row.is_custom() {
-        // L6: and once more, as if it were new.
-        let names = row.strategy.names();
-        metadata::validate(
-            &mut errors,
-            &root.field("metadata"),
-            row.namespaced,
-            names,
-            false,
-        );
     }
     let mut causes = errors.causes;
     causes.extend(s.with_strategy(row, subresource, dry_run, |cx| {

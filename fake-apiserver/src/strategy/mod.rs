@@ -80,7 +80,11 @@ pub trait Strategy: Send + Sync {
         if cx.resource.has_status()
             && let Some(map) = object.as_object_mut()
         {
-            map.remove("status");
+            let field = cx.resource.schema.and_then(|schema| schema.field("status"));
+            match field.filter(|field| field.is_written()) {
+                Some(field) => drop(map.insert("status", crate::schema::zero(field.schema()))),
+                None => drop(map.remove("status")),
+            }
         }
         Ok(())
     }
