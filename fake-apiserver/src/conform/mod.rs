@@ -2,7 +2,7 @@
 //!
 //! Owns the format of the recordings (cases, symbols, webhooks), the player and the comparer.
 //! Knows nothing of this crate's server: a [`play::Target`] carries the requests.
-//! The in-process target lives beside the test that uses it, the one over HTTP is [`http`].
+//! The in-process target lives beside the test that uses it, the one over HTTP is `http` (feature `serve`).
 //!
 //! Reading order: [`doc`], [`case`], [`symbols`], [`compare`](mod@compare), [`hooks`], [`play`](mod@play).
 
@@ -10,5 +10,7 @@ pub mod case;
 pub mod compare;
 pub mod doc;
 pub mod hooks;
+#[cfg(feature = "serve")]
+pub mod http;
 pub mod play;
 pub mod symbols;
