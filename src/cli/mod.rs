@@ -6,6 +6,8 @@
 
 mod check;
 mod completions;
+#[cfg(feature = "cli")]
+mod conform;
 mod list;
 mod output;
 mod progress;
@@ -78,6 +80,9 @@ enum Command {
     /// Serves the fake API server over HTTP on a loopback address
     #[cfg(feature = "cli")]
     Serve(serve::Args),
+    /// Plays recorded answers of a real API server against another one and tells every difference
+    #[cfg(feature = "cli")]
+    Conform(conform::Args),
     /// Prints a completion script for a shell
     Completions(completions::Args),
 }
@@ -137,6 +142,8 @@ pub fn run(
         Command::Schema => schema::schema(&output),
         #[cfg(feature = "cli")]
         Command::Serve(args) => serve::serve(args, &output),
+        #[cfg(feature = "cli")]
+        Command::Conform(args) => conform::conform(args, &output),
         Command::Completions(args) => completions::completions(args, Arguments::command(), &output),
     };
     match result {

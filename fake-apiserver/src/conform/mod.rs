@@ -13,4 +13,6 @@ pub mod hooks;
 #[cfg(feature = "serve")]
 pub mod http;
 pub mod play;
+#[cfg(feature = "serve")]
+pub mod recorded;
 pub mod symbols;
