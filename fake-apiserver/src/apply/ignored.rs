@@ -32,6 +32,7 @@ impl Ignored {
     pub fn builtin(group: &str, resource: &str, subresource: &str) -> Ignored {
         match (subresource, group, resource) {
             ("", _, _) if !has_status(group, resource) => Ignored::Nothing,
+            ("", _, "certificatesigningrequests") => Ignored::Below(&[&["f:spec"], &["f:status"]]),
             ("", _, _) => STATUS,
             ("status", "apps", "deployments") => {
                 Ignored::Below(&[&["f:spec"], &["f:metadata", "f:labels"]])

@@ -90,7 +90,7 @@ impl<'s> Shape<'s> {
             return match Shape::of(field.schema()) {
                 Shape::Typed { schema, .. } => Shape::Typed {
                     schema,
-                    atomic: field.map_atomic(),
+                    atomic: schema.special() == Special::Raw || field.map_atomic(),
                 },
                 other => other,
             };

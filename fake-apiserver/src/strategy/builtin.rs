@@ -1,14 +1,17 @@
 //! Which strategy a built-in resource has, and the checks several of them share.
 
 use crate::json::Value;
+use crate::status::Status;
 
 use super::admission_policies::{AdmissionPolicies, AdmissionPolicyBindings};
 use super::autoscalers::Autoscalers;
+use super::certificates::{Ranges, SigningRequests};
 use super::claims::{Claims, Volumes};
 use super::config::{ConfigMaps, Secrets, ServiceAccounts};
 use super::endpoints::{EndpointSlices, EndpointsObjects};
 use super::events::Events;
 use super::field::{At, Errors};
+use super::flow_control::{FlowSchemas, PriorityLevels};
 use super::jobs::{CronJobs, Jobs};
 use super::names::Names;
 use super::networking::{IngressClasses, Ingresses, NetworkPolicies};
@@ -26,7 +29,15 @@ use super::workloads::{ControllerRevisions, PodTemplates, Workload};
 use super::{Cx, Strategy, metadata};
 
 struct Plain;
-impl Strategy for Plain {}
+impl Strategy for Plain {
+    // A status is a struct: empty, it is still written.
+    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
+        if cx.resource.has_status() {
+            object.set(&["status"], Value::object());
+        }
+        Ok(())
+    }
+}
 
 /// The strategy of a built-in resource.
 pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
@@ -83,6 +94,10 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("storage.k8s.io", "csinodes") => &DriverNodes,
         ("storage.k8s.io", "volumeattachments") => &Attachments,
         ("storage.k8s.io", "csistoragecapacities") => &Capacities,
+        ("certificates.k8s.io", "certificatesigningrequests") => &SigningRequests,
+        ("networking.k8s.io", "servicecidrs") => &Ranges,
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => &FlowSchemas,
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &PriorityLevels,
         _ => &Plain,
     }
 }

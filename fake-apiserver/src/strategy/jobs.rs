@@ -65,7 +65,13 @@ impl Strategy for Jobs {
             .and_then(Value::as_bool)
             != Some(true)
         {
+            let shared = has_labels_of_template(object);
             generate_selector(object);
+            if shared {
+                // One map on the inside: what the template gets, the Job gets.
+                let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+                object.set(&["metadata", "labels"], labels);
+            }
         }
         object.set(&["status"], json!({}));
         Ok(())
@@ -83,7 +89,13 @@ impl Strategy for Jobs {
     }
 
     fn first_write_counts(&self, created: &Value) -> bool {
-        created["metadata"]["labels"] == created["spec"]["template"]["metadata"]["labels"]
+        let generated = created["metadata"]["labels"]
+            .as_object()
+            .is_some_and(|labels| {
+                labels.len() == LABELS.len()
+                    && LABELS.iter().all(|(label, _)| labels.contains_key(label))
+            });
+        generated && has_labels_of_template(created)
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -171,6 +183,11 @@ fn default_job_spec(spec: &mut Map) {
             }
         }
     }
+}
+
+fn has_labels_of_template(job: &Value) -> bool {
+    let labels = &job["metadata"]["labels"];
+    labels.is_object() && *labels == job["spec"]["template"]["metadata"]["labels"]
 }
 
 // A Job without labels of its own has those of its template.

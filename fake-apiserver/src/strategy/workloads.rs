@@ -465,8 +465,9 @@ impl Workload {
         let count = |name: &str| status.value()[name].as_i64().unwrap_or(0);
         for name in limited {
             if count(name) > count("replicas") {
-                errors.invalid(
+                errors.invalid_as(
                     &status.field(name),
+                    count(name),
                     "cannot be greater than status.replicas",
                 );
             }
@@ -704,19 +705,14 @@ fn set_template_generation(object: &mut Value, generation: i64) {
     );
 }
 
-// A value that is no number is dropped.
+// The annotation is a number on the inside: there is always one, and what is none counts as 0.
 fn read_template_generation(object: &mut Map) {
-    if let Some(annotations) = object
-        .get_mut("metadata")
-        .and_then(|m| m.get_mut("annotations"))
-        .and_then(Value::as_object_mut)
-        && annotations
-            .get(TEMPLATE_GENERATION)
-            .and_then(Value::as_str)
-            .is_some_and(|text| text.parse::<i64>().is_err())
-    {
-        annotations.remove(TEMPLATE_GENERATION);
-    }
+    let annotations = object.object("metadata").object("annotations");
+    let number = annotations
+        .get(TEMPLATE_GENERATION)
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse::<i64>().ok());
+    annotations.insert(TEMPLATE_GENERATION, number.unwrap_or(0).to_string());
 }
 
 /// PodTemplate: a template stored by itself.
