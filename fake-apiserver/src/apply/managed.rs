@@ -328,52 +328,42 @@ fn fitted(shape: Shape<'_>, level: &Map) -> FieldSet {
 
 /// Puts the old times back where a write changed nothing but times of managedFields (D7).
 pub fn keep_times(old: &Value, new: &mut Value) {
-    let list = |object: &Value| -> Vec<Value> {
-        object
-            .array_at(&["metadata", "managedFields"])
-            .iter()
-            .cloned()
-            .map(|mut entry| {
-                entry.remove(&["time"]);
-                entry
-            })
-            .collect()
-    };
-    let stored = old.at(&["metadata", "managedFields"]);
-    let sent = new.at(&["metadata", "managedFields"]);
-    if stored.is_none() || stored == sent || list(old) != list(new) {
+    let path = ["metadata", "managedFields"];
+    let (Some(Value::Array(stored)), Some(Value::Array(sent))) = (old.at(&path), new.at(&path))
+    else {
         return;
-    }
-    let stored = stored.cloned();
-    let sent = take_managed_fields(new);
-    let restored = if same_but_managed_fields(old, new) {
-        stored
-    } else {
-        sent
     };
-    if let (Some(list), Some(metadata)) = (restored, new.get_mut("metadata")) {
-        metadata.make_object().insert("managedFields", list);
+    let but_time = |a: &Value, b: &Value| same_but("time", a, b);
+    let times_only = stored != sent
+        && stored.len() == sent.len()
+        && stored.iter().zip(sent).all(|(a, b)| but_time(a, b));
+    let (Some(a), Some(b)) = (old.as_object(), new.as_object()) else {
+        return;
+    };
+    let rest_equal = times_only
+        && a.len() == b.len()
+        && a.iter().zip(b.iter()).all(|((k1, v1), (k2, v2))| {
+            k1 == k2
+                && if k1 == "metadata" {
+                    same_but("managedFields", v1, v2)
+                } else {
+                    v1 == v2
+                }
+        });
+    if rest_equal {
+        let stored = stored.clone();
+        new.set(&path, Value::Array(stored));
     }
 }
 
-fn same_but_managed_fields(old: &Value, new: &Value) -> bool {
-    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
-        return false;
-    };
-    old.len() == new.len()
-        && old.iter().zip(new.iter()).all(|((k1, v1), (k2, v2))| {
-            k1 == k2
-                && match (k1, v1, v2) {
-                    ("metadata", Value::Object(m1), Value::Object(m2)) => {
-                        let rest = |m: &Map| -> Vec<(String, Value)> {
-                            m.iter()
-                                .filter(|(key, _)| *key != "managedFields")
-                                .map(|(key, value)| (key.to_owned(), value.clone()))
-                                .collect()
-                        };
-                        rest(m1) == rest(m2)
-                    }
-                    _ => v1 == v2,
-                }
-        })
+/// True if two objects are equal but for one field.
+fn same_but(field: &str, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let fields = |map: &Map| map.len() - usize::from(map.contains_key(field));
+            let rest = |map| Map::iter(map).filter(|(key, _)| *key != field);
+            fields(a) == fields(b) && rest(a).eq(rest(b))
+        }
+        _ => a == b,
+    }
 }

@@ -9,6 +9,7 @@
 //! controllers change metadata only, and the forms follow without a call.
 //! Source: apiextensions-apiserver `pkg/apiserver/conversion/webhook_converter.go`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,18 @@ pub(super) fn live(
     let revision = crate::store::itoa(object.revision());
     value.set(&["metadata", "resourceVersion"], revision);
     Ok(value)
+}
+
+/// [`live`] without a copy where the stored form is the row's.
+pub(super) fn live_ref<'o>(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    object: &'o Object,
+) -> Result<Cow<'o, Value>, Halt> {
+    if row.needs_webhook() || row.reshapes() {
+        return live(s, row, object).map(Cow::Owned);
+    }
+    Ok(Cow::Borrowed(object.value()))
 }
 
 /// An object to be stored, and its forms in the other served versions.

@@ -32,14 +32,15 @@ pub(super) fn patch(
     let Some(existing) = update::live(s, &row) else {
         return Err(missing(s, &row).into());
     };
-    let live = conversion::live(s, &row, &existing)?;
+    let held = existing.clone();
+    let live = conversion::live_ref(s, &row, &held)?;
     let schema = managed::schema_of(&row);
     let patched = patch::patch(kind, &live, &s.request.body, schema)?;
     if row.is_custom() && patched.value.str_at(&["apiVersion"]).is_empty() {
         let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
         return Err(Status::internal(why).into());
     }
-    let mut object = decode(s, &row, &live, patched, options.field_validation)?;
+    let mut object = decode(s, &row, &live, patched, kind, options.field_validation)?;
     body::check_place(s, &row, &mut object)?;
     managed::track(s, &row, subresource, Some(&live), &mut object, &manager);
     create::dedup_owner_references(s, &mut object, true);
@@ -73,11 +74,17 @@ fn decode(
     s: &mut Session<'_>,
     row: &Resource,
     live: &Value,
-    patched: Patched,
+    mut patched: Patched,
+    kind: PatchType,
     validation: FieldValidation,
 ) -> Result<Value, Status> {
     let schema = managed::schema_of(row);
-    let refuse = |why: &str| patched.undecodable(schema, live, why);
+    let request = s.request;
+    // Decoding consumes the document; where it fails it is made once more, to be quoted.
+    let refuse = |why: &str| match patch::patch(kind, live, &request.body, schema) {
+        Ok(patched) => patched.undecodable(schema, live, why),
+        Err(status) => status,
+    };
     if row.is_custom() && patched.value.str_at(&["kind"]).is_empty() {
         let why = format!("Object 'Kind' is missing in '{}'", patched.value);
         return Err(refuse(&why));
@@ -98,11 +105,14 @@ fn decode(
         }
         check_type(s, row, &patched.value).map_err(|why| refuse(&why))?;
     }
-    let decoded = if row.is_custom() {
+    if row.is_custom() {
         warn_of_other_version(s, row, &patched.value);
-        schema::decode_custom(schema, patched.value.clone())
+    }
+    let document = patched.value.take();
+    let decoded = if row.is_custom() {
+        schema::decode_custom(schema, document)
     } else {
-        schema::decode(schema, patched.value.clone())
+        schema::decode(schema, document)
     };
     let decoded = decoded.map_err(|why| refuse(&why))?;
     report(s, &patched, &decoded.unknown, validation, refuse)?;
@@ -193,15 +203,16 @@ fn apply(
     }
     let applied = applied(s, options.field_validation)?;
     check_applied_type(&applied, &row.api_version(), &row.kind)?;
-    let live = match &existing {
-        Some(existing) => Some(conversion::live(s, &row, existing)?),
+    let held = existing.clone();
+    let live = match &held {
+        Some(existing) => Some(conversion::live_ref(s, &row, existing)?),
         None => None,
     };
     let merged = managed::apply(
         s,
         &row,
         subresource,
-        live.as_ref(),
+        live.as_deref(),
         &applied,
         manager,
         options.force == Some(true),

@@ -35,7 +35,8 @@ pub(super) fn update(
         return create_missing(s, row, object, &options, &manager);
     };
     check_uid(&row, &existing, &object, options.dry_run)?;
-    let shown = conversion::live(s, &row, &existing)?;
+    let held = existing.clone();
+    let shown = conversion::live_ref(s, &row, &held)?;
     managed::track(s, &row, subresource, Some(&shown), &mut object, &manager);
     let change = Change {
         row,
@@ -175,7 +176,9 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
         options,
         options_kind,
     } = change;
-    let old = conversion::live(s, &row, &existing)?;
+    let held = existing.clone();
+    let old = conversion::live_ref(s, &row, &held)?;
+    let old: &Value = &old;
     let dry_run = options.dry_run;
     let (namespace, name) = (existing.namespace().to_owned(), existing.name().to_owned());
     let sent_options = options.to_value(options_kind);
@@ -185,7 +188,7 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
         subresource,
         namespace: &namespace,
         name: &name,
-        old: Some(&old),
+        old: Some(old),
         options: &sent_options,
         dry_run,
     };
@@ -194,13 +197,13 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
         body::default(&row, &mut object);
         create::dedup_owner_references(s, &mut object, true);
     }
-    crate::apply::keep_times(&old, &mut object);
+    crate::apply::keep_times(old, &mut object);
     check_revision(&row, &existing, &mut object)?;
-    prepare(s, &row, subresource, &mut object, &old, dry_run)?;
-    validate(s, &row, subresource, &object, &old, &name, dry_run)?;
+    prepare(s, &row, subresource, &mut object, old, dry_run)?;
+    validate(s, &row, subresource, &object, old, &name, dry_run)?;
     access::validate(s, &attributes, Some(&object))?;
     s.with_strategy(&row, subresource, dry_run, |cx| {
-        row.strategy.allocate(cx, &mut object, Some(&old))
+        row.strategy.allocate(cx, &mut object, Some(old))
     })?;
     finish(s, row, existing, object, dry_run)
 }
