@@ -4,14 +4,14 @@
 //! Behaviour: apiserver `admission/plugin/cel`, `admission/plugin/webhook/matchconditions` (AD2g).
 
 use super::Attributes;
-use super::matching::{self, Seen, converted};
+use super::matching::{self, Seen};
 use super::review;
 use crate::auth::{self, rbac};
 use crate::cel::value::{Check, Decision, Opaque};
 use crate::cel::{self, Bindings, Checked, Decl, Environment, Failure, Type, Val};
 use crate::json::Value;
 use crate::request::User;
-use crate::server::Session;
+use crate::server::{Halt, Session};
 use std::sync::Arc;
 
 /// What the match conditions of one hook or policy may spend.
@@ -100,18 +100,14 @@ pub(super) struct Input {
 impl Input {
     /// What expressions see of a request in the version of `seen`.
     pub(super) fn new(
-        s: &Session<'_>,
+        s: &mut Session<'_>,
         attributes: &Attributes<'_>,
         seen: &Seen,
         object: Option<&Value>,
-    ) -> Input {
+    ) -> Result<Input, Halt> {
         let row = attributes.row;
-        let main = attributes.subresource.is_empty() || attributes.subresource == "status";
-        let shown = |value: Option<&Value>| match value {
-            Some(value) if main => converted(value, row, &seen.row),
-            Some(value) => value.clone(),
-            None => Value::Null,
-        };
+        let object = matching::seen(s, attributes, object, &seen.row)?;
+        let old = matching::seen(s, attributes, attributes.old, &seen.row)?;
         let mut request = review::request(attributes, &seen.row, &s.user, "", None, None);
         if let Some(map) = request.as_object_mut() {
             map.remove("uid");
@@ -130,14 +126,14 @@ impl Input {
             name: attributes.name.to_owned(),
             ..Check::default()
         };
-        Input {
-            object: shown(object),
-            old: shown(attributes.old),
+        Ok(Input {
+            object: object.unwrap_or_default(),
+            old: old.unwrap_or_default(),
             request,
             namespace,
             check,
             user: s.user.clone(),
-        }
+        })
     }
 }
 
@@ -220,13 +216,13 @@ pub(super) fn compile(text: &str, env: &Environment) -> Option<Checked> {
 
 /// Evaluates the match conditions of a webhook.
 pub(super) fn decide(
-    s: &Session<'_>,
+    s: &mut Session<'_>,
     attributes: &Attributes<'_>,
     seen: &Seen,
     object: Option<&Value>,
     list: &[Value],
-) -> Verdict {
-    let input = Input::new(s, attributes, seen, object);
+) -> Result<Verdict, Halt> {
+    let input = Input::new(s, attributes, seen, object)?;
     let env = environment(false, false);
     let grants = super::grants(s);
     let decl = request_decl();
@@ -245,7 +241,7 @@ pub(super) fn decide(
             (text, checked)
         })
         .collect();
-    judge(&expressions, &scope)
+    Ok(judge(&expressions, &scope))
 }
 
 /// All true, one false, or failed.

@@ -7,7 +7,7 @@ use super::Attributes;
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::selector::LabelSelector;
-use crate::server::Session;
+use crate::server::{Halt, Session, conversion};
 use std::sync::Arc;
 
 /// The version in which a request is seen: its own, or an equivalent one.
@@ -148,14 +148,37 @@ pub(super) fn object_matches(
 }
 
 /// A value of one row in the shape of another row of the same objects.
-pub(super) fn converted(value: &Value, from: &Arc<Resource>, to: &Arc<Resource>) -> Value {
+pub(super) fn converted(
+    s: &mut Session<'_>,
+    value: &Value,
+    from: &Arc<Resource>,
+    to: &Arc<Resource>,
+) -> Result<Value, Halt> {
     let mut value = value.clone();
     if Arc::ptr_eq(from, to) || !value.is_object() {
-        return value;
+        return Ok(value);
+    }
+    if to.custom.as_ref().is_some_and(|custom| custom.webhook) {
+        return conversion::between(s, &value, to);
     }
     from.strategy.convert(&mut value, to);
     let map = value.make_object();
     map.insert("apiVersion", to.api_version());
     map.insert("kind", &to.kind);
-    value
+    Ok(value)
+}
+
+/// The object before or after in the version in which a hook or policy sees it; a subresource's object has one version.
+pub(super) fn seen(
+    s: &mut Session<'_>,
+    attributes: &Attributes<'_>,
+    value: Option<&Value>,
+    to: &Arc<Resource>,
+) -> Result<Option<Value>, Halt> {
+    match value {
+        Some(value) if matches!(attributes.subresource, "" | "status") => {
+            converted(s, value, attributes.row, to).map(Some)
+        }
+        other => Ok(other.cloned()),
+    }
 }

@@ -159,7 +159,7 @@ fn validate_binding(
             reason: String::new(),
         }),
         Ok(params) => {
-            let input = Input::new(s, attributes, seen, object);
+            let input = Input::new(s, attributes, seen, object)?;
             let decl = request_declaration();
             for params in &params {
                 let runner = Runner {
@@ -374,11 +374,11 @@ fn mutate_binding(
                 seen,
                 params.as_ref(),
                 mutation,
-            );
+            )?;
             match result {
                 Ok(None) => {}
                 Ok(Some(patched)) => {
-                    let back = converted(&patched, &seen.row, attributes.row);
+                    let back = converted(s, &patched, &seen.row, attributes.row)?;
                     *object = super::accept(s, attributes, back)?;
                 }
                 Err(_) if policy.ignores_failures() => {}
@@ -391,19 +391,32 @@ fn mutate_binding(
 
 /// One mutation: the patched object, `None` if it does not apply here.
 fn mutation_of(
-    s: &Session<'_>,
+    s: &mut Session<'_>,
     attributes: &Attributes<'_>,
     object: &Value,
     policy: &Policy,
     seen: &Seen,
     params: Option<&Value>,
+    mutation: (&Value, &Option<Checked>),
+) -> Result<Result<Option<Value>, String>, Halt> {
+    let input = Input::new(s, attributes, seen, Some(object))?;
+    let patched = converted(s, object, attributes.row, &seen.row)?;
+    Ok(mutated(s, &input, policy, seen, params, mutation, patched))
+}
+
+fn mutated(
+    s: &Session<'_>,
+    input: &Input,
+    policy: &Policy,
+    seen: &Seen,
+    params: Option<&Value>,
     (mutation, checked): (&Value, &Option<Checked>),
+    mut patched: Value,
 ) -> Result<Option<Value>, String> {
-    let input = Input::new(s, attributes, seen, Some(object));
     let decl = request_declaration();
     let runner = Runner {
         policy,
-        input: &input,
+        input,
         params,
         computed: RefCell::default(),
         budget: Cell::new(POLICY_BUDGET),
@@ -426,7 +439,6 @@ fn mutation_of(
             None => Err(Failure::Message("unsupported value".to_owned())),
         })
         .map_err(|error| failed(text, &error.text()))?;
-    let mut patched = converted(object, attributes.row, &seen.row);
     if json {
         let operations = value.as_array().cloned().unwrap_or_default();
         json_patch::apply(&mut patched, &operations)

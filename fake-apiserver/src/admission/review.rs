@@ -220,12 +220,18 @@ pub(super) fn decode_head(
         );
     }
     let head = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    let value = json::parse(body).map_err(|error| {
-        format!(
-            "couldn't get version/kind; json parse error: {}",
-            error.message
-        )
-    })?;
+    // What is no JSON is taken for YAML, and words alone are a YAML string.
+    let words = !body.iter().any(|b| b":{}[]\"".contains(b));
+    let value = match json::parse(body) {
+        Ok(value) => value,
+        Err(_) if words => Value::from(""),
+        Err(error) => {
+            return Err(format!(
+                "couldn't get version/kind; json parse error: {}",
+                error.message
+            ));
+        }
+    };
     if !value.is_object() && !value.is_null() {
         return Err(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type {head}",

@@ -78,7 +78,7 @@ struct Invocation {
 
 /// The hooks among `hooks` that want this request, with the version they see it in.
 fn wanted(
-    s: &Session<'_>,
+    s: &mut Session<'_>,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
     hook: &Hook,
@@ -96,7 +96,7 @@ fn wanted(
     };
     let list = entry.array_at(&["matchConditions"]);
     if !list.is_empty() {
-        match conditions::decide(s, attributes, &seen, object, list) {
+        match conditions::decide(s, attributes, &seen, object, list)? {
             Conditions::Match => {}
             Conditions::Skip => return Ok(None),
             Conditions::Failed(_) if hook.ignores_failures() => return Ok(None),
@@ -127,31 +127,21 @@ fn prepare(
     attributes: &Attributes<'_>,
     invocation: &Invocation,
     object: Option<&Value>,
-) -> Prepared {
+) -> Result<Prepared, Halt> {
     let hook = &invocation.hook;
     let uid = s.uid();
     let version = review::review_version(&hook.entry);
     let to = &invocation.seen.row;
-    let main = attributes.subresource.is_empty() || attributes.subresource == "status";
-    let shown = |value: Option<&Value>| match value {
-        Some(value) if main => Some(converted(value, attributes.row, to)),
-        other => other.cloned(),
-    };
-    let request = review::request(
-        attributes,
-        to,
-        &s.user,
-        &uid,
-        shown(object),
-        shown(attributes.old),
-    );
+    let shown = matching::seen(s, attributes, object, to)?;
+    let old = matching::seen(s, attributes, attributes.old, to)?;
+    let request = review::request(attributes, to, &s.user, &uid, shown, old);
     let body = json::to_vec(&review::review(version, request));
     let client = &hook.entry["clientConfig"];
     let seconds = hook.timeout_seconds();
     let url = review::with_timeout(&review::address(client), seconds);
     let left = super::time_left(s);
     let own = Duration::from_secs(u64::try_from(seconds).unwrap_or(10));
-    Prepared {
+    Ok(Prepared {
         call: OutCall {
             url: url.clone(),
             body: body.into(),
@@ -162,7 +152,7 @@ fn prepare(
         url,
         ends_request: left <= own,
         refused: super::refused_at_once(s, client),
-    }
+    })
 }
 
 fn read(prepared: &Prepared, reply: &WebhookReply, mutating: bool) -> Result<Verdict, CallError> {
@@ -234,7 +224,7 @@ fn call_mutating(
     let hook = &invocation.hook;
     let deleting = attributes.operation == "DELETE";
     let shown = (!deleting).then_some(&*object);
-    let prepared = prepare(s, attributes, invocation, shown);
+    let prepared = prepare(s, attributes, invocation, shown)?;
     let verdict = match prepared.refused.clone() {
         Some(error) => Err(unreachable_hook(&prepared, &error)),
         None => {
@@ -266,9 +256,9 @@ fn call_mutating(
         .into());
     }
     let to = &invocation.seen.row;
-    let mut patched = converted(object, attributes.row, to);
+    let mut patched = converted(s, object, attributes.row, to)?;
     json_patch::apply(&mut patched, &operations).map_err(Status::internal)?;
-    let back = converted(&patched, to, attributes.row);
+    let back = converted(s, &patched, to, attributes.row)?;
     let result = super::accept(s, attributes, back)?;
     let changed = result != *object;
     *object = result;
@@ -287,7 +277,7 @@ pub(super) fn validate(
     let mut invocations = Vec::new();
     for hook in hooks(s, "validatingwebhookconfigurations") {
         if let Some(invocation) = wanted(s, attributes, object, &hook)? {
-            let prepared = prepare(s, attributes, &invocation, object);
+            let prepared = prepare(s, attributes, &invocation, object)?;
             invocations.push((invocation, prepared));
         }
     }

@@ -378,10 +378,11 @@ fn base64(text: &str) -> Result<Vec<u8>, String> {
             .position(|byte| !good(byte))
             .unwrap_or(bytes.len());
         let padded = bytes.get(at) == Some(&b'=') && at % 4 >= 2;
-        let at = if padded || at == bytes.len() {
-            bytes.len()
-        } else {
-            at
+        // A group of four that ends too early is told by its beginning.
+        let at = match at {
+            _ if padded => bytes.len(),
+            at if at == bytes.len() => at / 4 * 4,
+            at => at,
         };
         format!("illegal base64 data at input byte {at}")
     })

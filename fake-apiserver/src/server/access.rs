@@ -122,6 +122,13 @@ pub(super) fn mutate(
     Ok(changed)
 }
 
+/// AD5: what a webhook added to a custom resource beyond its schema is seen by admission and not stored.
+pub(super) fn prune(row: &Resource, object: &mut Value) {
+    if let Some(custom) = &row.custom {
+        schema::prune(&custom.schema, object);
+    }
+}
+
 /// Validating admission; `object` is `None` for deletions.
 pub(super) fn validate(
     s: &mut Session<'_>,

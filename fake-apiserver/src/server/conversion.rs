@@ -55,6 +55,21 @@ pub(super) fn live_ref<'o>(
     Ok(Cow::Borrowed(object.value()))
 }
 
+/// An object of one version as another version of the same kind shows it.
+pub(crate) fn between(
+    s: &mut Session<'_>,
+    value: &Value,
+    to: &Arc<Resource>,
+) -> Result<Value, Halt> {
+    let mut converted = convert(s, to, vec![value.clone()])?
+        .pop()
+        .unwrap_or_default();
+    if let Some(revision) = value.at(&["metadata", "resourceVersion"]) {
+        converted.set(&["metadata", "resourceVersion"], revision);
+    }
+    Ok(converted)
+}
+
 /// An object to be stored, and its forms in the other served versions.
 pub(super) fn for_storage(
     s: &mut Session<'_>,

@@ -79,7 +79,8 @@ pub(super) fn finish(
         options: &sent_options,
         dry_run: options.dry_run,
     };
-    if access::mutate(s, &attributes, &mut object)? {
+    let changed = access::mutate(s, &attributes, &mut object)?;
+    if changed {
         body::default(row, &mut object);
         dedup_owner_references(s, &mut object, true);
     }
@@ -98,6 +99,9 @@ pub(super) fn finish(
             ..attributes.clone()
         };
         access::validate(s, &named, Some(&object))?;
+        if changed {
+            access::prune(row, &mut object);
+        }
         let sent = object.str_at(&["metadata", "resourceVersion"]);
         let versioned = rule == RvRule::Refuse && sent.parse::<u64>().is_ok_and(|sent| sent != 0);
         if versioned && !options.dry_run {

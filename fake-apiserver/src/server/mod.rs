@@ -8,7 +8,7 @@ mod access;
 mod answer;
 mod body;
 mod config;
-mod conversion;
+pub(crate) mod conversion;
 mod core;
 mod create;
 mod delete;

@@ -100,7 +100,14 @@ pub(super) fn admitted(s: &Session<'_>, row: &Resource, parent: &Value, owned: b
     let mut scale = scale_of(row, &Paths::of(row), parent);
     let stored = parent.at(&["metadata", "managedFields"]);
     if owned && !row.is_custom() {
-        let entries = apply::to_scale(stored, &|version| replicas_path(s, row, version));
+        let mut entries = apply::to_scale(stored, &|version| replicas_path(s, row, version));
+        for entry in entries
+            .iter_mut()
+            .filter(|entry| entry.get("time").is_none())
+        {
+            // That of the request under way.
+            entry.set(&["time"], s.now.rfc3339());
+        }
         if !entries.is_empty() {
             scale.set(&["metadata", "managedFields"], Value::Array(entries));
         }

@@ -193,7 +193,8 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
         dry_run,
     };
     lifecycle::admit_update(s, &row, &namespace)?;
-    if access::mutate(s, &attributes, &mut object)? {
+    let changed = access::mutate(s, &attributes, &mut object)?;
+    if changed {
         body::default(&row, &mut object);
         create::dedup_owner_references(s, &mut object, true);
     }
@@ -202,6 +203,9 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
     prepare(s, &row, subresource, &mut object, old, dry_run)?;
     validate(s, &row, subresource, &object, old, &name, dry_run)?;
     access::validate(s, &attributes, Some(&object))?;
+    if changed {
+        access::prune(&row, &mut object);
+    }
     s.with_strategy(&row, subresource, dry_run, |cx| {
         row.strategy.allocate(cx, &mut object, Some(old))
     })?;
