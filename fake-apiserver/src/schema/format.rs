@@ -81,7 +81,7 @@ pub fn fits(format: &str, text: &str) -> bool {
             matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit())
         }
         "rgbcolor" => rgb_color(text),
-        "byte" => text.len() % 4 == 0 && !text.is_empty() && STANDARD.decode(text).is_ok(),
+        "byte" => text.len().is_multiple_of(4) && !text.is_empty() && STANDARD.decode(text).is_ok(),
         "date" => text.len() == 10 && go::parse_time(&format!("{text}T00:00:00Z"), false).is_ok(),
         "duration" => duration(text),
         "datetime" | "date-time" => date_time(text),
@@ -232,7 +232,7 @@ fn isbn10(text: &str) -> bool {
         b if b.is_ascii_digit() => u32::from(b - b'0'),
         _ => return false,
     };
-    (sum + 10 * last) % 11 == 0
+    (sum + 10 * last).is_multiple_of(11)
 }
 
 fn isbn13(text: &str) -> bool {
@@ -240,7 +240,12 @@ fn isbn13(text: &str) -> bool {
     let value = |(i, b): (usize, &u8)| u32::from(b - b'0') * if i % 2 == 0 { 1 } else { 3 };
     digits.len() == 13
         && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().enumerate().map(value).sum::<u32>() % 10 == 0
+        && digits
+            .iter()
+            .enumerate()
+            .map(value)
+            .sum::<u32>()
+            .is_multiple_of(10)
 }
 
 fn credit_card(text: &str) -> bool {
@@ -260,7 +265,7 @@ fn credit_card(text: &str) -> bool {
             }
         })
         .sum();
-    shape && (13..=16).contains(&digits.len()) && luhn % 10 == 0
+    shape && (13..=16).contains(&digits.len()) && luhn.is_multiple_of(10)
 }
 
 fn shaped(text: &str, shape: &str) -> bool {

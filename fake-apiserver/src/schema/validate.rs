@@ -162,11 +162,12 @@ impl Validator<'_> {
         let lenient = (whole && contains("integer")) || (got == "integer" && contains("number"));
         let text_like = matches!(new, Value::String(_) | Value::Array(_));
         let numeric = contains("number") || contains("integer");
-        if !text_like && !format.is_empty() && !(contains(got) || format == got_format || lenient) {
+        let fits = contains(got) || lenient;
+        if !text_like && !format.is_empty() && !fits && format != got_format {
             outcome.causes.push(self.mistyped(format, got_format));
         } else if !numeric && !format.is_empty() && text_like {
             // Left to the format.
-        } else if !wanted.is_empty() && !(contains(got) || lenient) {
+        } else if !wanted.is_empty() && !fits {
             outcome.causes.push(self.mistyped(wanted, got));
         } else {
             outcome.checks += 1;

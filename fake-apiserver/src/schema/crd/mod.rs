@@ -584,11 +584,9 @@ fn immutable(definition: &Value, old: &Value, causes: &mut Vec<Cause>) {
 
 /// The status of a condition, empty if it is not there.
 pub fn condition<'a>(definition: &'a Value, kind: &str) -> &'a str {
-    let conditions = definition.array_at(&["status", "conditions"]).iter();
-    let found = conditions
-        .filter(|condition| condition.str_at(&["type"]) == kind)
-        .map(|found| found.str_at(&["status"]));
-    found.last().unwrap_or_default()
+    let mut conditions = definition.array_at(&["status", "conditions"]).iter();
+    let found = conditions.rfind(|condition| condition.str_at(&["type"]) == kind);
+    found.map_or("", |found| found.str_at(&["status"]))
 }
 
 /// `status` of a new definition: nothing but the storage version.

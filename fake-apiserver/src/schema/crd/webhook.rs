@@ -100,7 +100,7 @@ fn webhook_url(url: &str, path: &str, causes: &mut Vec<Cause>) {
     let mut invalid = |value: &str, text: String| {
         causes.push(Cause::invalid(path, &value.into(), &text));
     };
-    if scheme.to_ascii_lowercase() != "https" {
+    if !scheme.eq_ignore_ascii_case("https") {
         invalid(
             scheme,
             format!("'https' is the only allowed URL scheme{FORM}"),
