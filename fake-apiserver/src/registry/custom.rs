@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Facts, Index, Resource, ResourceId, Subresource, Verbs, builtin};
 use crate::cel;
 use crate::json::{CompactString, Value};
+use crate::schema::cache::Cache;
 use crate::schema::{self, Schema};
 use crate::strategy;
 
@@ -178,13 +179,12 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
             conversion: spec["conversion"].clone(),
             preserve_unknown_fields: spec["preserveUnknownFields"] == Value::Bool(true),
             terminating: schema::crd::condition(definition, "Terminating") == "True",
-            schema: Arc::new(schema::build(open_api)),
+            schema: schema_of(open_api),
             webhook: versions_count > 1 && spec["conversion"]["strategy"] == "Webhook",
-            storage_schema: Arc::new(match storage {
-                Some(storage) => schema::build(&storage["schema"]["openAPIV3Schema"]),
-                None => Schema::default(),
-            }),
-            rules: Arc::new(cel::rules::compile(open_api, true)),
+            storage_schema: schema_of(
+                storage.map_or(open_api, |storage| &storage["schema"]["openAPIV3Schema"]),
+            ),
+            rules: rules_of(open_api),
             deprecation_warning: deprecation(&group, &kind, version, spec.array_at(&["versions"])),
             reshapes: status_defaults(version)
                 || !same
@@ -203,6 +203,16 @@ fn accepted_names(definition: &Value) -> &Value {
         Some(names) if !names["kind"].as_str().unwrap_or_default().is_empty() => names,
         _ => &definition["spec"]["names"],
     }
+}
+
+fn schema_of(open_api: &Value) -> Arc<Schema> {
+    static KNOWN: Cache<Schema> = Cache::new();
+    KNOWN.get(open_api.to_string(), || schema::build(open_api))
+}
+
+fn rules_of(open_api: &Value) -> Arc<cel::rules::Rules> {
+    static KNOWN: Cache<cel::rules::Rules> = Cache::new();
+    KNOWN.get(open_api.to_string(), || cel::rules::compile(open_api, true))
 }
 
 // A created object has no status, but one is filled in whenever it is read.

@@ -11,6 +11,7 @@
 //! sigs.k8s.io/structured-merge-diff's view of a type.
 
 mod builtin;
+pub(crate) mod cache;
 pub mod crd;
 mod decode;
 mod default;

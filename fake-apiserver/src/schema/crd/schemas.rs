@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::internal;
 use crate::cel;
 use crate::json::Value;
+use crate::schema::cache::Cache;
 use crate::schema::{self, format, prune, regexp, structural};
 use crate::status::Cause;
 
@@ -23,6 +24,19 @@ pub(super) fn validate(path: &str, version: &Value, status: bool, causes: &mut V
     else {
         return;
     };
+    static KNOWN: Cache<Vec<Cause>> = Cache::new();
+    let key = format!("{status} {path} {schema}");
+    causes.extend(
+        KNOWN
+            .get(key, || inspect(path, schema, status))
+            .iter()
+            .cloned(),
+    );
+}
+
+fn inspect(path: &str, schema: &Value, status: bool) -> Vec<Cause> {
+    let mut found = Vec::new();
+    let causes = &mut found;
     if status {
         root_fields(path, schema, causes);
     }
@@ -38,7 +52,7 @@ pub(super) fn validate(path: &str, version: &Value, status: bool, causes: &mut V
     .node(schema, path, Place::Root, None);
     causes.extend(cel::rules::problems(schema, path));
     if is_untranslatable(schema) {
-        return;
+        return found;
     }
     let structure = causes.len();
     Structure {
@@ -48,6 +62,7 @@ pub(super) fn validate(path: &str, version: &Value, status: bool, causes: &mut V
     if causes.len() == structure {
         defaults(schema, path, Place::Root, causes);
     }
+    found
 }
 
 // With the status subresource the root is restricted.
