@@ -170,20 +170,17 @@ fn union(into: &mut Map, other: Map) {
         *into = other;
         return;
     }
+    let mut new = Vec::new();
     for (key, node) in other {
-        if key == SELF {
-            into.insert(key, node);
+        let Value::Object(mut node) = node else {
             continue;
-        }
-        let Value::Object(node) = node else { continue };
+        };
         match into.get_mut(&key) {
-            None => {
-                into.insert(key, Value::Object(node));
-            }
+            None => new.push((key, Value::Object(node))),
+            Some(_) if key == SELF => {}
             Some(there) => {
                 let there = there.make_object();
                 let member = is_member(there) || is_member(&node);
-                let mut node = node;
                 node.remove(SELF);
                 there.remove(SELF);
                 union(there, node);
@@ -193,17 +190,28 @@ fn union(into: &mut Map, other: Map) {
             }
         }
     }
+    into.add_new(new);
 }
 
 fn subtract(from: &mut Map, other: &Map) {
-    for (key, theirs) in children(other) {
-        change_below(from, key, |node| {
-            if !node.is_empty() {
-                subtract(node, theirs);
-            }
-            is_member(theirs).then_some(false)
-        });
+    let taken = |theirs: &Map, node: &mut Map| {
+        if !node.is_empty() {
+            subtract(node, theirs);
+        }
+        is_member(theirs).then_some(false)
+    };
+    if other.len() < 32 {
+        for (key, theirs) in children(other) {
+            change_below(from, key, |node| taken(theirs, node));
+        }
+        return;
     }
+    from.retain(|key, node| match other.get(key) {
+        Some(Value::Object(theirs)) if key != SELF => {
+            change_node(node.make_object(), |node| taken(theirs, node))
+        }
+        _ => true,
+    });
 }
 
 fn cut(level: &mut Map, path: &[&str]) {
@@ -232,20 +240,22 @@ fn drop_member(level: &mut Map, path: &[&str]) {
 
 /// Changes what is below a key and, where the change says so, whether the node itself is a member.
 fn change_below(level: &mut Map, key: &str, change: impl FnOnce(&mut Map) -> Option<bool>) {
-    let Some(node) = level.get_mut(key) else {
-        return;
-    };
-    let node = node.make_object();
+    if let Some(node) = level.get_mut(key)
+        && !change_node(node.make_object(), change)
+    {
+        level.remove(key);
+    }
+}
+
+/// [`change_below`] for the node at hand; false if nothing is left of it.
+fn change_node(node: &mut Map, change: impl FnOnce(&mut Map) -> Option<bool>) -> bool {
     let was_member = is_member(node);
     node.remove(SELF);
     let member = change(node).unwrap_or(was_member);
-    if node.is_empty() {
-        if !member {
-            level.remove(key);
-        }
-    } else if member {
+    if member && !node.is_empty() {
         node.insert(SELF, Value::object());
     }
+    member || !node.is_empty()
 }
 
 fn intersection(a: &Map, b: &Map) -> Map {

@@ -210,3 +210,57 @@ fn f12_typed_errors_use_the_servers_words() {
         "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .nope: field not declared in schema"
     );
 }
+
+#[test]
+fn hostile_sets_of_many_fields_take_no_quadratic_time() {
+    let many = |odd: usize| -> Value {
+        let fields = (0..20_000).map(|n| (format!("k{:06}", 2 * n + odd), Value::from("")));
+        Value::Object(fields.collect())
+    };
+    let mut live = config_map(many(0));
+    let schema = schema("", "ConfigMap");
+    track(&tracking(schema, "v1", "m"), None, &mut live);
+    // Interleaved additions by the same manager, then all of it taken over, then given up.
+    let mut both = live.clone();
+    if let (Value::Object(data), Value::Object(new)) = (&mut both["data"], many(1)) {
+        data.add_new(new.into_iter().collect());
+    }
+    let mut grown = both.clone();
+    track(&tracking(schema, "v1", "m"), Some(&live), &mut grown);
+    let applied = apply(
+        &tracking(schema, "v1", "a"),
+        Some(&grown),
+        &config_map(both["data"].clone()),
+        true,
+    )
+    .expect("force");
+    let left = apply(
+        &tracking(schema, "v1", "a"),
+        Some(&applied),
+        &config_map(json!({})),
+        false,
+    )
+    .expect("nobody else gives these up");
+    assert_eq!(left["data"].as_object().map(json::Map::len), Some(40_000));
+    let mut gone = left.clone();
+    gone["data"] = Value::object();
+    track(&tracking(schema, "v1", "n"), Some(&left), &mut gone);
+    assert!(
+        sets(&gone)
+            .iter()
+            .all(|(_, _, set)| !set.contains("k000001"))
+    );
+}
+
+#[test]
+fn hostile_nesting_is_walked() {
+    let mut deep = json!({"x": 1});
+    for _ in 0..500 {
+        deep = json!({"x": deep});
+    }
+    let schema = schema("apps", "ControllerRevision");
+    let mut object = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "a"},
+        "revision": 1, "data": deep});
+    track(&tracking(schema, "apps/v1", "m"), None, &mut object);
+    assert_eq!(sets(&object).len(), 1);
+}

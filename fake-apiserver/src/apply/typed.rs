@@ -159,14 +159,14 @@ pub(crate) fn merge(shape: Shape<'_>, live: &mut Value, applied: &Value) {
     match applied {
         Value::Object(theirs) if shape.is_granular_map() => match live {
             Value::Object(ours) if !(ours.is_empty() && theirs.is_empty()) => {
+                let mut new = Vec::new();
                 for (name, item) in theirs {
                     match ours.get_mut(name) {
                         Some(there) => merge(shape.child(name), there, item),
-                        None => {
-                            ours.insert(name, item);
-                        }
+                        None => new.push((name.into(), item.clone())),
                     }
                 }
+                ours.add_new(new);
             }
             _ => *live = applied.clone(),
         },

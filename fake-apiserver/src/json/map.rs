@@ -129,6 +129,19 @@ impl Map {
         self.fields.retain_mut(|(key, value)| keep(key, value));
     }
 
+    /// Adds fields that are not there yet, many at a time at the cost of sorting them.
+    pub fn add_new(&mut self, fields: Vec<(CompactString, Value)>) {
+        if fields.len() < 32 {
+            for (key, value) in fields {
+                self.insert(key, value);
+            }
+        } else {
+            self.fields.extend(fields);
+            self.fields.sort_by(|a, b| a.0.cmp(&b.0));
+            self.fields.dedup_by(|a, b| a.0 == b.0);
+        }
+    }
+
     /// Removes all fields.
     pub fn clear(&mut self) {
         self.fields.clear();

@@ -2,6 +2,8 @@
 //!
 //! Nulls remove keys; in objects that come new they are left out, in lists they stay.
 
+use std::collections::BTreeSet;
+
 use crate::json::{self, Duplicates, Map, Value};
 use crate::status::{Status, go_quote};
 
@@ -31,19 +33,33 @@ pub(crate) fn merge_patch(
 }
 
 fn merge_maps(into: &mut Map, patch: Map) {
+    let (mut new, mut gone) = (Vec::new(), BTreeSet::new());
     for (key, value) in patch {
         match (into.get_mut(&key), value) {
-            (_, Value::Null) => {
-                into.remove(&key);
+            (None, Value::Null) => {}
+            (Some(_), Value::Null) => {
+                gone.insert(key);
             }
             (Some(Value::Object(ours)), Value::Object(theirs)) => merge_maps(ours, theirs),
             (Some(ours @ Value::Object(_)), other) => *ours = other,
-            (_, mut other) => {
+            (Some(ours), mut other) => {
                 prune_nulls(&mut other);
-                into.insert(key, other);
+                *ours = other;
+            }
+            (None, mut other) => {
+                prune_nulls(&mut other);
+                new.push((key, other));
             }
         }
     }
+    if gone.len() < 32 {
+        for key in gone {
+            into.remove(&key);
+        }
+    } else {
+        into.retain(|key, _| !gone.contains(key));
+    }
+    into.add_new(new);
 }
 
 fn prune_nulls(value: &mut Value) {

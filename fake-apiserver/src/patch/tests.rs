@@ -175,3 +175,17 @@ fn e4_long_lists_take_no_quadratic_time() {
         Some(30_000)
     );
 }
+
+#[test]
+fn hostile_merge_patches_take_no_quadratic_time() {
+    let many = |odd: usize, value: &str| -> String {
+        let fields: Vec<String> = (0..20_000)
+            .map(|n| format!("\"k{:06}\":{value}", 2 * n + odd))
+            .collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let live = json::parse(many(0, "1").as_bytes()).expect("JSON");
+    let grown = run(PatchType::Merge, live, &many(1, "2")).expect("a merge");
+    let shrunk = run(PatchType::Merge, grown, &many(0, "null")).expect("a merge");
+    assert_eq!(shrunk.as_object().map(json::Map::len), Some(20_000));
+}

@@ -242,6 +242,11 @@ impl Field {
         }
     }
 
+    /// `x-kubernetes-map-type` where the field has one of its own.
+    pub fn map_type(&self) -> Option<&str> {
+        self.map_type.as_deref()
+    }
+
     /// `x-kubernetes-patch-strategy`: `merge`, `replace`, `retainKeys`, several separated by commas.
     pub fn patch_strategy(&self) -> Option<&str> {
         self.patch_strategy.as_deref()
