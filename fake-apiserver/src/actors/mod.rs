@@ -7,6 +7,8 @@
 mod collector;
 mod compaction;
 pub(crate) mod crd;
+#[cfg(test)]
+mod crd_tests;
 mod expiry;
 mod namespaces;
 
