@@ -68,6 +68,11 @@ pub(super) fn finish(
 ) -> Result<Result<Arc<Object>, Value>, Halt> {
     let namespace = object.str_at(&["metadata", "namespace"]).to_owned();
     let given = object.str_at(&["metadata", "name"]).to_owned();
+    if row.custom.as_ref().is_some_and(|custom| custom.terminating) {
+        // L10
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Status::forbidden(&row.group, &row.plural, &given, why).into());
+    }
     let sent_options = options.to_value("CreateOptions");
     let attributes = Attributes {
         operation: "CREATE",
