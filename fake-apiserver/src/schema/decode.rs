@@ -28,7 +28,7 @@ pub struct Decoded {
 
 /// Decodes an object of a built-in type; the error is Go's text (`json: cannot unmarshal …`).
 pub fn decode(schema: &Schema, mut value: Value) -> Result<Decoded, String> {
-    let mut decoder = Decoder::new(schema);
+    let mut decoder = Decoder::new();
     if value.is_null() {
         value = Value::object();
     }
@@ -43,11 +43,54 @@ pub fn decode(schema: &Schema, mut value: Value) -> Result<Decoded, String> {
 /// Brings an object of a built-in type into the form in which it is answered, as [`decode`] does, after code has changed
 /// it: fields of zero that are written appear, others disappear. What does not fit the type is left alone.
 pub fn normalise(schema: &Schema, value: &mut Value) {
-    let mut decoder = Decoder::new(schema);
+    let mut decoder = Decoder::new();
     let name = schema.name.map(go::unqualified).unwrap_or_default();
     let mut copy = value.clone();
     if decoder.node(schema, &mut copy, name, "").is_ok() {
         *value = copy;
+    }
+}
+
+/// What storage makes of an object of a built-in type: kinds of apiextensions are stored as JSON, the others as protobuf,
+/// where an empty list is no list and comes back as null.
+pub fn settle(schema: &Schema, value: &mut Value) {
+    let as_json = schema
+        .name
+        .is_some_and(|name| name.contains("apiextensions"));
+    if !as_json && has_empty_list(value) {
+        empty_to_null(schema, value);
+    }
+}
+
+fn has_empty_list(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty() || items.iter().any(has_empty_list),
+        Value::Object(map) => map.values().any(has_empty_list),
+        _ => false,
+    }
+}
+
+fn empty_to_null(schema: &Schema, value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            if let Some(schema) = schema.items() {
+                items
+                    .iter_mut()
+                    .for_each(|item| empty_to_null(schema, item));
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match schema.field(key) {
+                    Some(field) if field.kept && value.as_array().is_some_and(Vec::is_empty) => {
+                        *value = Value::Null;
+                    }
+                    Some(field) => empty_to_null(field.schema(), value),
+                    None => {}
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -64,19 +107,14 @@ struct Decoder {
     // Path as encoding/json tells it: fields only.
     go_path: String,
     unknown: Vec<String>,
-    // Kinds of apiextensions are stored as JSON, the others as protobuf, where an empty list is no list.
-    json_storage: bool,
 }
 
 impl Decoder {
-    fn new(schema: &Schema) -> Decoder {
+    fn new() -> Decoder {
         Decoder {
             path: String::new(),
             go_path: String::new(),
             unknown: Vec::new(),
-            json_storage: schema
-                .name
-                .is_some_and(|name| name.contains("apiextensions")),
         }
     }
 
@@ -213,20 +251,12 @@ impl Decoder {
             return Err(error);
         }
         for field in schema.fields.iter().filter(|field| field.kept) {
-            match map.get_mut(&field.name) {
-                Some(Value::Array(items))
-                    if items.is_empty() && !self.json_storage && !is_items(schema, field) =>
-                {
-                    map.insert(field.name.clone(), Value::Null);
+            if !map.contains_key(&field.name) {
+                let mut value = unset(field);
+                if let Value::Object(map) = &mut value {
+                    self.object(field.schema(), map)?;
                 }
-                Some(_) => {}
-                None => {
-                    let mut value = unset(field);
-                    if let Value::Object(map) = &mut value {
-                        self.object(field.schema(), map)?;
-                    }
-                    map.insert(field.name.clone(), value);
-                }
+                map.insert(field.name.clone(), value);
             }
         }
         Ok(())
@@ -319,11 +349,6 @@ impl Decoder {
     }
 }
 
-// `items` of lists stays an empty list.
-fn is_items(schema: &Schema, field: &Field) -> bool {
-    field.name == "items" && schema.name.is_some_and(|name| name.ends_with("List"))
-}
-
 /// What stands for a `null` element.
 fn zero(schema: &Schema) -> Value {
     match schema.special {
@@ -396,10 +421,9 @@ mod tests {
 
     fn check(kind: [&str; 3], body: Value, want: Value) {
         let schema = Schemas::builtin().kind(kind[0], kind[1], kind[2]).unwrap();
-        assert_eq!(
-            decode(schema, body).unwrap().value.to_string(),
-            want.to_string()
-        );
+        let mut value = decode(schema, body).unwrap().value;
+        settle(schema, &mut value);
+        assert_eq!(value.to_string(), want.to_string());
     }
 
     fn fails(kind: [&str; 3], body: Value, want: &str) {

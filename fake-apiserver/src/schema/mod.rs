@@ -25,7 +25,7 @@ mod structural;
 mod validate;
 
 pub use builtin::Schemas;
-pub use decode::{Decoded, decode, normalise, zero_of as zero};
+pub use decode::{Decoded, decode, normalise, settle, zero_of as zero};
 pub use default::{default, fill_defaults};
 pub use list_type::{duplicates, validate_lists};
 pub use metadata::validate_embedded;

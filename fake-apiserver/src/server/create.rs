@@ -8,6 +8,7 @@ use crate::ids::Ids;
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::WriteOptions;
+use crate::schema;
 use crate::status::{Cause, Status};
 use crate::store::{Key, Object};
 use crate::strategy::field::{At, Errors};
@@ -94,6 +95,9 @@ pub(super) fn finish(
     loop {
         let mut object = admitted.clone();
         fill_system_fields(s, row, &mut object);
+        if let Some(schema) = row.schema {
+            schema::settle(schema, &mut object);
+        }
         s.with_strategy(row, "", options.dry_run, |cx| {
             row.strategy.prepare_create(cx, &mut object)
         })?;

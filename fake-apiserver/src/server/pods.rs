@@ -26,11 +26,42 @@ pub(super) fn bind(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Ha
     check_name(&binding, &name, "Binding")?;
     track(s, &mut binding, "binding", &options);
     admit(s, &row, "binding", &mut binding, &options)?;
+    assign(s, row, &name, &binding, &options)
+}
+
+/// POST of a Binding to its own collection, which names the Pod.
+pub(super) fn bind_by_name(
+    s: &mut Session<'_>,
+    binding: &Value,
+    options: &WriteOptions,
+) -> Result<Answer, Halt> {
+    let Some(row) = s.core.registry.find("", "v1", "pods").cloned() else {
+        return Err(Status::method_not_allowed().into());
+    };
+    assign(
+        s,
+        row,
+        binding.str_at(&["metadata", "name"]),
+        binding,
+        options,
+    )
+}
+
+fn assign(
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    name: &str,
+    binding: &Value,
+    options: &WriteOptions,
+) -> Result<Answer, Halt> {
     let node = binding.str_at(&["target", "name"]).to_owned();
     if node.is_empty() {
         return Err(Status::bare("target.name: Required value").into());
     }
-    let existing = existing(s, &row)?;
+    let namespace = &s.request.info.namespace;
+    let Some(existing) = s.core.object(&row, namespace, name).cloned() else {
+        return Err(Status::not_found("", "pods", name).into());
+    };
     let mut pod = existing.value().clone();
     let why = if existing.is_terminating() {
         format!("pod {name} is being deleted, cannot be assigned to a host")
@@ -43,7 +74,7 @@ pub(super) fn bind(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Ha
         String::new()
     };
     if !why.is_empty() {
-        return Err(Status::conflict("", "pods/binding", &name, &why).into());
+        return Err(Status::conflict("", "pods/binding", name, &why).into());
     }
     pod.set(&["spec", "nodeName"], node.as_str());
     let annotations = binding

@@ -76,7 +76,8 @@ pub(super) fn create_virtual(
         row.group.as_str(),
         "authorization.k8s.io" | "authentication.k8s.io"
     );
-    if !review {
+    let binding = row.is("", "bindings");
+    if !review && !binding {
         return Err(Status::method_not_allowed().into());
     }
     let manager = options.manager(s.request.header("user-agent"));
@@ -95,6 +96,9 @@ pub(super) fn create_virtual(
     };
     super::access::mutate(s, &attributes, &mut object)?;
     super::access::validate(s, &attributes, Some(&object))?;
+    if binding {
+        return pods::bind_by_name(s, &object, options);
+    }
     let stored = crate::auth::Stored::new(s.core);
     let tokens = &s.core.config.tokens;
     let lookup = |token: &str| tokens.iter().find(|t| t.token == token).map(|t| &t.user);

@@ -8,6 +8,7 @@ use super::{Answer, Halt, Session, body, conversion, lifecycle, managed};
 use crate::json::Value;
 use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
+use crate::schema;
 use crate::status::{Cause, Status};
 use crate::store::{Key, Object};
 use crate::strategy::field::{At, Errors};
@@ -305,6 +306,9 @@ fn prepare(
     old: &Value,
     dry_run: bool,
 ) -> Result<(), Status> {
+    if let Some(schema) = row.schema {
+        schema::settle(schema, object);
+    }
     let old_metadata = &old["metadata"];
     let keep = |object: &mut Value, field: &str| match old_metadata.get(field) {
         Some(value) => object.set(&["metadata", field], value),

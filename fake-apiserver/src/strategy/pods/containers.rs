@@ -597,11 +597,9 @@ pub(super) fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool
     let mut each = |errors: &mut Errors, at: &At, name: &str| {
         check_name(errors, at, name);
         resource_value(errors, at, name);
-        if name.starts_with("hugepages-") {
+        if let Some(size) = name.strip_prefix("hugepages-") {
             huge = true;
-            let size = Quantity::parse(&name["hugepages-".len()..])
-                .ok()
-                .and_then(|q| q.whole());
+            let size = Quantity::parse(size).ok().and_then(|q| q.whole());
             let amount = Quantity::parse(at.text()).ok().and_then(|q| q.whole());
             if let (Some(size), Some(amount)) = (size, amount)
                 && size > 0
