@@ -539,13 +539,9 @@ pub fn group_resource(resource: &str, group: &str) -> String {
 
 /// Several causes as one text: one stands alone, several are bracketed, repeated texts appear once (B3).
 pub fn aggregate(causes: &[Cause]) -> String {
-    let mut texts: Vec<String> = Vec::with_capacity(causes.len());
-    for cause in causes {
-        let text = cause.text();
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
+    let mut seen = std::collections::BTreeSet::new();
+    let texts = causes.iter().map(Cause::text);
+    let mut texts: Vec<String> = texts.filter(|text| seen.insert(text.clone())).collect();
     match texts.len() {
         1 => texts.remove(0),
         _ => format!("[{}]", texts.join(", ")),

@@ -17,6 +17,8 @@ mod decode;
 mod default;
 pub mod format;
 pub mod go;
+#[cfg(test)]
+mod hostile_tests;
 mod list_type;
 mod metadata;
 mod prune;

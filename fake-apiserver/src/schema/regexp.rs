@@ -292,7 +292,7 @@ impl Translator<'_> {
                 return Ok(());
             }
             if rest.starts_with("[:")
-                && let Some(end) = rest.find(":]")
+                && let Some(end) = posix_end(rest)
             {
                 let name = rest[2..end].trim_start_matches('^');
                 let known = [
@@ -348,6 +348,13 @@ impl Translator<'_> {
             first = false;
         }
     }
+}
+
+// Where the name in `[:name:]` ends; names are short.
+fn posix_end(rest: &str) -> Option<usize> {
+    let name = |b: &u8| b.is_ascii_lowercase() || *b == b'^';
+    let end = 2 + rest.bytes().skip(2).take(16).take_while(name).count();
+    rest[end..].starts_with(":]").then_some(end)
 }
 
 fn class_literal(c: char) -> String {
@@ -456,7 +463,12 @@ fn escaped(rest: &str, inside: bool) -> Result<(String, usize), String> {
 
 // `{n}`, `{n,}` or `{n,m}` at the start of a text, and its length.
 fn counted(text: &str) -> Option<(u32, Option<u32>, usize)> {
-    let end = text.find('}')?;
+    // Only so far as it can be one, so that a text of braces takes linear time.
+    let count = |b: &u8| b.is_ascii_digit() || *b == b',';
+    let end = 1 + text.bytes().skip(1).take_while(count).count();
+    if text.as_bytes().get(end) != Some(&b'}') {
+        return None;
+    }
     let inner = &text[1..end];
     let (low, high) = match inner.split_once(',') {
         None => (inner, Some(inner)),
