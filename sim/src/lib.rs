@@ -12,12 +12,15 @@
 //! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
 //! - [`gate`]: where operators' requests stop; [`schedule`]: who picks what happens next
 //! - [`world`]: everything together, moved one choice at a time
-//! - [`run`]: one run, alone on a thread or in a process of its own
+//! - [`run`]: one run, alone on its thread; [`explore`](mod@explore): many, on threads or in processes of their own
+//! - [`harness`]: all of it from within a test
 
 pub mod choice;
 pub mod entropy;
 pub mod event;
+pub mod explore;
 pub mod gate;
+pub mod harness;
 mod knowledge;
 pub mod operator;
 mod panics;
@@ -39,6 +42,9 @@ pub mod trace;
 pub mod verdict;
 pub mod world;
 
+pub use explore::{Exploration, ExploreOptions, Isolation};
+pub use harness::{Sim, seeds};
+pub use operator::{OperatorContext, Operators};
 pub use setup::Setup;
 pub use time::SimTime;
 pub use trace::Trace;

@@ -4,6 +4,8 @@
 //! thread, so a thread serves one run.
 
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use fake_apiserver::server::ApiServer;
 
@@ -71,6 +73,31 @@ impl Prepared {
         self.direct(input, options, |_| ())
     }
 
+    /// Runs it once, unless that takes longer than `limit` on the wall clock. The thread of a run that is stuck is left
+    /// behind: nothing can stop it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a run that may get stuck lives on a thread that may be left behind"
+    )]
+    pub fn run_within(&self, input: &Input, options: RunOptions, limit: Duration) -> Option<Run> {
+        if limit == Duration::MAX {
+            return Some(self.run(input, options));
+        }
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let (prepared, input) = (self.clone(), input.clone());
+        let thread = std::thread::spawn(move || {
+            let _ = sender.send(prepared.simulate(&input, options, |_| ()));
+        });
+        match receiver.recv_timeout(limit) {
+            Ok(run) => Some(run),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                Ok(()) => None,
+                Err(payload) => std::panic::resume_unwind(payload),
+            },
+        }
+    }
+
     /// Runs it once, with `script` saying what happens first; the rest follows from the input.
     pub fn direct(
         &self,
@@ -78,41 +105,38 @@ impl Prepared {
         options: RunOptions,
         script: impl FnOnce(&mut World<'_>) + Send,
     ) -> Run {
-        on_fresh_thread(input.seed(), || {
-            panics::capture_backtraces(options.backtraces);
-            spans::begin(options.logs);
-            let base = self
-                .base()
-                .expect("the setup was accepted when it was prepared");
-            spans::observe(|| {
-                let mut world = World::new(&self.setup, input, base);
-                script(&mut world);
-                world.run();
-                let (trace, verdict, diverged) = world.into_parts();
-                Run {
-                    trace,
-                    verdict,
-                    diverged,
-                }
-            })
+        std::thread::scope(|scope| {
+            match scope.spawn(|| self.simulate(input, options, script)).join() {
+                Ok(run) => run,
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
         })
     }
-}
 
-/// Runs `body` on a thread that has run nothing before it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a run lives on a thread of its own"
-)]
-fn on_fresh_thread<T: Send>(seed: u64, body: impl FnOnce() -> T + Send) -> T {
-    panics::install();
-    crate::entropy::warm_up();
-    let simulate = || {
-        let _simulated = Simulated::enter(seed);
-        body()
-    };
-    std::thread::scope(|scope| match scope.spawn(simulate).join() {
-        Ok(value) => value,
-        Err(payload) => std::panic::resume_unwind(payload),
-    })
+    /// Runs it on this thread, which has run nothing before.
+    fn simulate(
+        &self,
+        input: &Input,
+        options: RunOptions,
+        script: impl FnOnce(&mut World<'_>),
+    ) -> Run {
+        panics::install();
+        let _simulated = Simulated::enter(input.seed());
+        panics::capture_backtraces(options.backtraces);
+        spans::begin(options.logs);
+        let base = self
+            .base()
+            .expect("the setup was accepted when it was prepared");
+        spans::observe(|| {
+            let mut world = World::new(&self.setup, input, base);
+            script(&mut world);
+            world.run();
+            let (trace, verdict, diverged) = world.into_parts();
+            Run {
+                trace,
+                verdict,
+                diverged,
+            }
+        })
+    }
 }

@@ -8,6 +8,7 @@
 //!
 //! Invariant: a simulated thread sees time move only when the world, or a blocking sleep of its own, moves it.
 
+pub(crate) mod fork;
 mod hooks;
 mod probe;
 mod rng;

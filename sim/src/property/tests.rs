@@ -14,6 +14,8 @@ use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
+use crate::explore::{ExploreOptions, Isolation, explore};
+use crate::harness::Sim;
 use crate::operator::{OperatorContext, operator};
 use crate::property::{always, builtin, eventually, names, sometimes};
 use crate::run::{Prepared, Run, RunOptions};
@@ -116,7 +118,11 @@ fn runs(setup: Setup, seeds: std::ops::Range<u64>) -> Vec<Run> {
 
 /// The properties that are broken in some of the runs; `want` must be among them, or none at all.
 fn check(setup: Setup, want: Option<&str>) -> Vec<Run> {
-    let runs = runs(setup, 0..24);
+    check_seeds(setup, want, 24)
+}
+
+fn check_seeds(setup: Setup, want: Option<&str>, seeds: u64) -> Vec<Run> {
+    let runs = runs(setup, 0..seeds);
     let broken: BTreeSet<&str> = runs.iter().flat_map(|run| run.verdict.violated()).collect();
     let findings = || {
         let all = runs.iter().flat_map(|run| {
@@ -243,7 +249,7 @@ fn converges_fires_on_a_fight() {
     });
     let mut setup = setup(fight, 2);
     setup.settle.bound = Duration::from_secs(30);
-    check(setup, Some("converges"));
+    check_seeds(setup, Some("converges"), 3);
 }
 
 #[test]
@@ -640,4 +646,43 @@ fn properties_only_read() {
             .collect::<Vec<_>>()
     };
     assert_eq!(fingerprints(with), fingerprints(without));
+}
+
+#[test]
+fn an_exploration_is_the_same_with_one_worker_and_with_three() {
+    let prepared =
+        Prepared::new(stormy(setup(maps(|_, ctx| sign(ctx, false)), 2))).expect("a setup");
+    let with = |jobs| {
+        let options = ExploreOptions {
+            jobs,
+            isolation: Isolation::Thread,
+            check_one_in: 4,
+            ..ExploreOptions::default()
+        };
+        explore(&prepared, 0..16, &options, &|_| ()).expect("threads can always be had")
+    };
+    let one = with(1);
+    assert_eq!(one.mismatches, []);
+    assert!(one.broken.contains_key("no-lost-update"));
+    assert_eq!(one, with(3));
+}
+
+#[test]
+fn a_directed_run_holds_a_write_until_another_has_passed() {
+    let sim = Sim::from_setup(setup(maps(|_, ctx| sign(ctx, false)), 2));
+    let run = sim.direct(0, |world| {
+        let slow = world.requests_of("op-1");
+        let sent = |event: &crate::event::Event| {
+            matches!(event, crate::event::Event::RequestSent { replica, call, .. } if replica.0 == 1 && call.verb == "patch")
+        };
+        let wrote = |event: &crate::event::Event| {
+            matches!(event, crate::event::Event::RequestCommitted { replica, changes, .. } if replica.0 == 0 && !changes.is_empty())
+        };
+        assert!(world.run_until_event(sent));
+        world.hold(slow);
+        assert!(world.run_until_event(wrote) || world.look().of_kind("ConfigMap").iter().any(|map| map.at(&["data", "signed"]).is_some()));
+        world.release(slow);
+        assert!(world.run_until_settled());
+    });
+    assert_eq!(run.verdict.violated(), ["no-lost-update"]);
 }

@@ -1,0 +1,180 @@
+//! A process of its own for a piece of work: forked, watched, and its bytes read back.
+//!
+//! Owns fork, pipe and kill. A fork copies the calling thread alone, so it is refused where other threads could hold a
+//! lock: [`may_fork`].
+#![expect(
+    unsafe_code,
+    reason = "fork and wait are system calls of the C library"
+)]
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::time::Duration;
+
+/// How a forked process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It handed these bytes back.
+    Finished(Vec<u8>),
+    /// A signal killed it: 6 for an abort.
+    Signalled(i32),
+    /// It exited by itself without handing anything back.
+    Exited(i32),
+    /// It did not end in time and was killed.
+    Stuck,
+    /// It could not be made.
+    NotForked,
+}
+
+/// A forked process at work.
+pub(crate) struct Forked {
+    pid: libc::pid_t,
+    pipe: File,
+    bytes: Vec<u8>,
+    left_ms: i64,
+}
+
+/// Whether no other thread of this process is at work. One that sleeps is allowed: libtest's main thread waits while a
+/// single test runs.
+pub(crate) fn may_fork() -> bool {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return false;
+    };
+    // SAFETY: the call has no arguments and cannot fail.
+    let own = unsafe { libc::syscall(libc::SYS_gettid) }.to_string();
+    let mut others = tasks
+        .flatten()
+        .filter(|task| task.file_name().to_string_lossy() != own);
+    let sleeps = |task: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('S'))
+    };
+    match others.next() {
+        None => true,
+        Some(other) => sleeps(&other) && others.next().is_none(),
+    }
+}
+
+/// Forks; the child does `work` and hands back its bytes.
+pub(crate) fn fork(limit: Duration, work: impl FnOnce() -> Vec<u8>) -> Option<Forked> {
+    let mut ends = [0; 2];
+    // SAFETY: the array holds two descriptors, as the call wants.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return None;
+    }
+    // SAFETY: both descriptors have just been opened and belong to nobody else.
+    let (read, mut write) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
+    // SAFETY: no other thread is at work (see `may_fork`); the child only computes, writes and exits.
+    match unsafe { libc::fork() } {
+        -1 => None,
+        0 => {
+            drop(read);
+            let work = std::panic::AssertUnwindSafe(work);
+            let status = match std::panic::catch_unwind(work) {
+                Ok(bytes) => i32::from(write.write_all(&bytes).is_err()),
+                Err(_) => 101,
+            };
+            drop(write);
+            // SAFETY: ends the child without running what the parent registered for its own exit.
+            unsafe { libc::_exit(status) }
+        }
+        pid => {
+            let left_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+            Some(Forked {
+                pid,
+                pipe: read,
+                bytes: Vec::new(),
+                left_ms,
+            })
+        }
+    }
+}
+
+/// Waits until one of them has ended, takes it out and returns its place and outcome.
+pub(crate) fn wait_any(children: &mut Vec<Forked>) -> Option<(usize, Outcome)> {
+    const SLICE_MS: i64 = 20;
+    while !children.is_empty() {
+        let mut polled: Vec<libc::pollfd> = children
+            .iter()
+            .map(|child| libc::pollfd {
+                fd: child.pipe.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            })
+            .collect();
+        // SAFETY: the vector holds that many entries.
+        let ready = unsafe {
+            libc::poll(
+                polled.as_mut_ptr(),
+                polled.len() as libc::nfds_t,
+                SLICE_MS as i32,
+            )
+        };
+        for (at, poll) in polled.iter().enumerate() {
+            let child = &mut children[at];
+            if poll.revents != 0 {
+                let mut buffer = [0; 65_536];
+                match child.pipe.read(&mut buffer) {
+                    Ok(0) | Err(_) => return Some((at, children.remove(at).reap(false))),
+                    Ok(length) => child.bytes.extend_from_slice(&buffer[..length]),
+                }
+            } else if ready == 0 {
+                child.left_ms -= SLICE_MS;
+                if child.left_ms <= 0 {
+                    return Some((at, children.remove(at).reap(true)));
+                }
+            }
+        }
+    }
+    None
+}
+
+impl Forked {
+    fn reap(self, stuck: bool) -> Outcome {
+        let mut status = 0;
+        // SAFETY: the process is a child of this one that has not been waited for.
+        unsafe {
+            if stuck {
+                libc::kill(self.pid, libc::SIGKILL);
+            }
+            libc::waitpid(self.pid, &raw mut status, 0);
+        }
+        if stuck {
+            Outcome::Stuck
+        } else if libc::WIFSIGNALED(status) {
+            Outcome::Signalled(libc::WTERMSIG(status))
+        } else if libc::WEXITSTATUS(status) != 0 {
+            Outcome::Exited(libc::WEXITSTATUS(status))
+        } else {
+            Outcome::Finished(self.bytes)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_hands_back_its_bytes_and_its_death() {
+        // The children compute nothing that needs a lock, so other tests may be at work.
+        let limit = Duration::from_millis(200);
+        let mut children: Vec<Forked> = Vec::new();
+        children.extend(fork(limit, || b"done".to_vec()));
+        assert_eq!(
+            wait_any(&mut children),
+            Some((0, Outcome::Finished(b"done".to_vec())))
+        );
+        children.extend(fork(limit, || std::process::abort()));
+        assert_eq!(wait_any(&mut children), Some((0, Outcome::Signalled(6))));
+        children.extend(fork(limit, || {
+            loop {
+                std::hint::spin_loop();
+            }
+        }));
+        assert_eq!(wait_any(&mut children), Some((0, Outcome::Stuck)));
+    }
+}
