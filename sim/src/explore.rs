@@ -20,6 +20,7 @@ use crate::schedule::Input;
 use crate::time::SimTime;
 use crate::trace::{Fingerprint, Record};
 use crate::verdict::{Finding, Verdict};
+use crate::zygote;
 
 /// What a run shares with other runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,15 @@ pub enum ExploreError {
          RUSTFLAGS=\"--cfg tokio_unstable\" for isolation `thread`"
     )]
     Threads,
+    /// The test binary, run again with this test alone, did not hand back a result. Run the test by itself and read
+    /// what it prints.
+    #[error("the exploration of test {test} could not be made in a process of its own: {why}")]
+    Zygote {
+        /// The test.
+        test: String,
+        /// What went wrong.
+        why: String,
+    },
 }
 
 /// What one property came to over all runs.
@@ -155,8 +165,17 @@ pub fn explore(
     };
     let summaries = match options.isolation {
         Isolation::Thread => on_threads(prepared, seeds, jobs, options, progress),
-        Isolation::Fork if fork::may_fork() => in_forks(prepared, seeds, jobs, options, progress),
-        Isolation::Fork => return Err(ExploreError::Threads),
+        Isolation::Fork => {
+            let call = zygote::next_call();
+            if !fork::may_fork() {
+                return zygote::explore_elsewhere(call);
+            }
+            let summaries = in_forks(prepared, seeds, jobs, options, progress);
+            if let Some(path) = zygote::awaited(call) {
+                zygote::hand_back(&merge(prepared, &summaries), &path);
+            }
+            summaries
+        }
     };
     Ok(merge(prepared, &summaries))
 }

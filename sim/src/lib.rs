@@ -41,6 +41,7 @@ pub mod time;
 pub mod trace;
 pub mod verdict;
 pub mod world;
+mod zygote;
 
 pub use explore::{Exploration, ExploreOptions, Isolation};
 pub use harness::{Sim, seeds};

@@ -48,24 +48,22 @@ impl Run {
 #[derive(Clone)]
 pub struct Prepared {
     setup: Arc<Setup>,
+    base: Arc<ApiServer>,
 }
 
 impl Prepared {
     /// Creates the setup's objects; an error names the object that the API server refuses.
     pub fn new(setup: Setup) -> Result<Prepared, SetupError> {
-        crate::world::base(&setup)?;
+        let base = Arc::new(crate::world::base(&setup)?);
         Ok(Prepared {
             setup: Arc::new(setup),
+            base,
         })
     }
 
     /// The setup.
     pub fn setup(&self) -> &Setup {
         &self.setup
-    }
-
-    fn base(&self) -> Result<ApiServer, SetupError> {
-        crate::world::base(&self.setup)
     }
 
     /// Runs it once.
@@ -124,9 +122,7 @@ impl Prepared {
         let _simulated = Simulated::enter(input.seed());
         panics::capture_backtraces(options.backtraces);
         spans::begin(options.logs);
-        let base = self
-            .base()
-            .expect("the setup was accepted when it was prepared");
+        let base = self.base.copy();
         spans::observe(|| {
             let mut world = World::new(&self.setup, input, base);
             script(&mut world);

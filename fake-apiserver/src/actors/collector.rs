@@ -19,7 +19,7 @@ use crate::store::{Entry, Key, Object, Origin};
 const ACTOR: Origin = Origin::Actor("garbage-collector");
 
 /// An object with owners.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     resource: ResourceId,
     key: Key,
@@ -28,7 +28,7 @@ struct Node {
 }
 
 /// The collector's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Collector {
     /// Objects with owners, by uid.
     nodes: BTreeMap<CompactString, Node>,

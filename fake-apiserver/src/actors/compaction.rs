@@ -7,7 +7,7 @@ use crate::server::{Config, Core};
 use crate::time::Timestamp;
 
 /// When the last compaction was, and how far the next one may go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Compaction {
     last: Timestamp,
     /// The store's revision at that time.

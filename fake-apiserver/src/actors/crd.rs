@@ -26,7 +26,7 @@ const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";
 
 /// What the controllers of definitions remember.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Definitions {
     // Names of definitions that have to be looked at.
     queue: BTreeSet<CompactString>,

@@ -10,7 +10,7 @@ use crate::store::{Entry, Key, Origin};
 use crate::time::Timestamp;
 
 /// When which Event goes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Expiry {
     ends: BTreeMap<Key, Timestamp>,
     by_time: BTreeSet<(Timestamp, Key)>,

@@ -80,7 +80,7 @@ impl Chore {
 }
 
 /// The state of all controllers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Actors {
     collector: Collector,
     namespaces: Namespaces,

@@ -28,7 +28,7 @@ enum Work {
 }
 
 /// Terminating namespaces and when to look at them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Namespaces {
     work: BTreeMap<CompactString, Work>,
 }

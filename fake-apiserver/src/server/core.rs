@@ -56,6 +56,21 @@ impl Core {
         }
     }
 
+    /// The same cluster, with no watch open.
+    pub(super) fn copy(&self) -> Core {
+        Core {
+            config: self.config.clone(),
+            registry: self.registry.clone(),
+            store: self.store.clone(),
+            caches: self.caches.clone(),
+            actors: self.actors.clone(),
+            watches: BTreeMap::new(),
+            by_cache: BTreeMap::new(),
+            outputs: Vec::new(),
+            outputs_after_open: Vec::new(),
+        }
+    }
+
     /// Stores an object.
     pub fn put(
         &mut self,

@@ -686,3 +686,42 @@ fn a_directed_run_holds_a_write_until_another_has_passed() {
     });
     assert_eq!(run.verdict.violated(), ["no-lost-update"]);
 }
+
+#[test]
+fn forks_find_what_threads_find_and_contain_what_kills_a_process() {
+    let fork = |run, seeds| {
+        let setup = setup(run, 2);
+        let prepared = Prepared::new(setup).expect("a setup");
+        let with = |isolation| {
+            let limit = Duration::from_secs(5);
+            let options = ExploreOptions {
+                isolation,
+                limit,
+                ..ExploreOptions::default()
+            };
+            explore(&prepared, 0..seeds, &options, &|_| ())
+        };
+        (with(Isolation::Fork).expect("a process of its own"), with)
+    };
+    let (forked, with) = fork(maps(|_, ctx| sign(ctx, false)), 8);
+    assert_eq!(Ok(forked), with(Isolation::Thread));
+    let (aborted, _) = fork(maps(|_, _| async { std::process::abort() }), 2);
+    assert_eq!(aborted.broken["no-panic"].runs, 2);
+    assert!(
+        aborted.broken["no-panic"]
+            .finding
+            .message
+            .contains("aborted")
+    );
+    let (exited, _) = fork(maps(|_, _| async { std::process::exit(3) }), 1);
+    assert!(exited.mismatches.is_empty());
+    let (stuck, _) = fork(
+        maps(|_, _| async {
+            loop {
+                std::hint::spin_loop();
+            }
+        }),
+        1,
+    );
+    assert_eq!(stuck.broken["no-stall"].runs, 1);
+}

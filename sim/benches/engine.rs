@@ -1,0 +1,112 @@
+//! Measures the engine: cost of an API call, runs per second, virtual seconds per wall second, cost of starting a run.
+//!
+//! `cargo bench -p reconverge-sim`; one core, one thread. The figures go into the README with machine and command.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench reads the wall clock and prints"
+)]
+#![expect(missing_docs, reason = "a bench has no readers of its interface")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::watcher;
+use reconverge_sim::event::Event;
+use reconverge_sim::run::{Prepared, RunOptions};
+use reconverge_sim::schedule::Input;
+use reconverge_sim::setup::{Mode, Until};
+use reconverge_sim::{Sim, SimTime};
+use serde_json::json;
+
+fn map(name: &str) -> serde_json::Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}})
+}
+
+/// Each replica signs each object: one get and one patch.
+async fn sign(client: Client, identity: String) {
+    let api: Api<ConfigMap> = Api::namespaced(client, "default");
+    Controller::new(api.clone(), watcher::Config::default())
+        .run(
+            move |map, api: Arc<Api<ConfigMap>>| {
+                let identity = identity.clone();
+                async move {
+                    let name = map.metadata.name.clone().unwrap_or_default();
+                    let live = api.get(&name).await?;
+                    if live
+                        .data
+                        .as_ref()
+                        .is_none_or(|data| !data.contains_key(&identity))
+                    {
+                        let patch = Patch::Merge(json!({"data": {identity: "yes"}}));
+                        api.patch(&name, &PatchParams::default(), &patch).await?;
+                    }
+                    Ok(Action::requeue(Duration::from_secs(30)))
+                }
+            },
+            |_, _: &kube::Error, _| Action::requeue(Duration::from_secs(1)),
+            Arc::new(api),
+        )
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+fn prepared(objects: u32, replicas: u32, until: Until) -> Prepared {
+    let mut sim = Sim::new("bench").operator("signer", replicas, |cx| sign(cx.client, cx.identity));
+    for n in 0..objects {
+        sim = sim.object(map(&format!("map-{n}")));
+    }
+    sim.setup_mut().mode = Mode::Timed;
+    sim.setup_mut().until = until;
+    Prepared::new(sim.setup().clone()).expect("the server takes the objects")
+}
+
+fn main() {
+    for (name, objects, replicas, runs) in [
+        ("small", 1, 2, 2_000),
+        ("medium", 3, 3, 600),
+        ("large", 100, 2, 20),
+    ] {
+        let prepared = prepared(objects, replicas, Until::Time(SimTime(20_000_000)));
+        prepared.run(&Input::Seed(1), RunOptions::default());
+        let mut calls = 0;
+        let start = Instant::now();
+        for seed in 0..runs {
+            let run = prepared.run(&Input::Seed(seed), RunOptions::default());
+            let sent = run
+                .trace
+                .records
+                .iter()
+                .filter(|record| matches!(record.event, Event::RequestSent { .. }));
+            calls += sent.count() as u64;
+        }
+        let took = start.elapsed().as_secs_f64();
+        println!(
+            "{name}: {:.0} runs/s, {} calls each, {:.1} µs per call and what it causes",
+            runs as f64 / took,
+            calls / runs,
+            took * 1e6 / calls as f64
+        );
+    }
+    let idle = prepared(1, 2, Until::Time(SimTime(20_000_000_000)));
+    let start = Instant::now();
+    idle.run(&Input::Seed(1), RunOptions::default());
+    println!(
+        "idle with requeues of 30 s: {:.0} virtual s per wall s",
+        20_000.0 / start.elapsed().as_secs_f64()
+    );
+    let empty = Prepared::new(Sim::new("empty").setup().clone()).expect("an empty cluster");
+    let start = Instant::now();
+    for seed in 0..2_000 {
+        empty.run(&Input::Seed(seed), RunOptions::default());
+    }
+    println!(
+        "an empty run: {:.1} µs",
+        start.elapsed().as_secs_f64() * 1e6 / 2_000.0
+    );
+}
