@@ -6,7 +6,6 @@
     clippy::disallowed_methods,
     reason = "a bench reads the wall clock and prints"
 )]
-#![expect(missing_docs, reason = "a bench has no readers of its interface")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +17,11 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::watcher;
 use reconverge_sim::event::Event;
+use reconverge_sim::operator::operator;
 use reconverge_sim::run::{Prepared, RunOptions};
 use reconverge_sim::schedule::Input;
-use reconverge_sim::setup::{Mode, Until};
-use reconverge_sim::{Sim, SimTime};
+use reconverge_sim::setup::{Mode, OperatorSetup, Until};
+use reconverge_sim::{Setup, SimTime};
 use serde_json::json;
 
 fn map(name: &str) -> serde_json::Value {
@@ -57,13 +57,20 @@ async fn sign(client: Client, identity: String) {
 }
 
 fn prepared(objects: u32, replicas: u32, until: Until) -> Prepared {
-    let mut sim = Sim::new("bench").operator("signer", replicas, |cx| sign(cx.client, cx.identity));
-    for n in 0..objects {
-        sim = sim.object(map(&format!("map-{n}")));
-    }
-    sim.setup_mut().mode = Mode::Timed;
-    sim.setup_mut().until = until;
-    Prepared::new(sim.setup().clone()).expect("the server takes the objects")
+    let signer = OperatorSetup {
+        name: "signer".to_owned(),
+        replicas,
+        namespace: "default".to_owned(),
+        run: operator(|cx| sign(cx.client, cx.identity)),
+    };
+    let setup = Setup {
+        objects: (0..objects).map(|n| map(&format!("map-{n}"))).collect(),
+        operators: vec![signer],
+        mode: Mode::Timed,
+        until,
+        ..Setup::default()
+    };
+    Prepared::new(setup).expect("the server takes the objects")
 }
 
 fn main() {
@@ -100,7 +107,7 @@ fn main() {
         "idle with requeues of 30 s: {:.0} virtual s per wall s",
         20_000.0 / start.elapsed().as_secs_f64()
     );
-    let empty = Prepared::new(Sim::new("empty").setup().clone()).expect("an empty cluster");
+    let empty = Prepared::new(Setup::default()).expect("an empty cluster");
     let start = Instant::now();
     for seed in 0..2_000 {
         empty.run(&Input::Seed(seed), RunOptions::default());

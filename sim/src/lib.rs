@@ -12,15 +12,13 @@
 //! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
 //! - [`gate`]: where operators' requests stop; [`schedule`]: who picks what happens next
 //! - [`world`]: everything together, moved one choice at a time
-//! - [`run`]: one run, alone on its thread; [`explore`](mod@explore): many, on threads or in processes of their own
-//! - [`harness`]: all of it from within a test
+//! - [`run`]: one run, alone on its thread; [`isolation`]: many, on threads or in processes of their own
 
 pub mod choice;
 pub mod entropy;
 pub mod event;
-pub mod explore;
 pub mod gate;
-pub mod harness;
+pub mod isolation;
 mod knowledge;
 pub mod operator;
 mod panics;
@@ -43,8 +41,7 @@ pub mod verdict;
 pub mod world;
 mod zygote;
 
-pub use explore::{Exploration, ExploreOptions, Isolation};
-pub use harness::{Sim, seeds};
+pub use isolation::Isolation;
 pub use operator::{OperatorContext, Operators};
 pub use setup::Setup;
 pub use time::SimTime;

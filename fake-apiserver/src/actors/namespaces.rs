@@ -21,7 +21,7 @@ const ACTOR: Origin = Origin::Actor("namespace-controller");
 const FINALIZER: &str = "kubernetes";
 const RETRY: Duration = Duration::from_secs(5);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Work {
     Now,
     At(Timestamp),

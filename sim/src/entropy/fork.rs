@@ -23,8 +23,6 @@ pub(crate) enum Outcome {
     Exited(i32),
     /// It did not end in time and was killed.
     Stuck,
-    /// It could not be made.
-    NotForked,
 }
 
 /// A forked process at work.

@@ -14,8 +14,7 @@ use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
-use crate::explore::{ExploreOptions, Isolation, explore};
-use crate::harness::Sim;
+use crate::isolation::{Batch, Isolation, Lost, make_runs};
 use crate::operator::{OperatorContext, operator};
 use crate::property::{always, builtin, eventually, names, sometimes};
 use crate::run::{Prepared, Run, RunOptions};
@@ -648,29 +647,70 @@ fn properties_only_read() {
     assert_eq!(fingerprints(with), fingerprints(without));
 }
 
+/// The runs of a batch in order of their seeds: the fingerprint and the broken properties, or how the run was lost.
+fn made(
+    prepared: &Prepared,
+    jobs: usize,
+    isolation: Isolation,
+    seeds: u64,
+) -> Vec<Result<(u64, String), Lost>> {
+    let seeds: Vec<u64> = (0..seeds).collect();
+    let limit = Duration::from_secs(5);
+    let batch = Batch {
+        seeds: &seeds,
+        jobs,
+        isolation,
+        limit,
+        check_one_in: 2,
+    };
+    let mut all = BTreeMap::new();
+    let told = make_runs(prepared, &batch, &mut |made| {
+        if let (Ok(run), Some(Ok(again))) = (&made.run, &made.again) {
+            assert_eq!(run.trace.first_difference(&again.trace), None);
+        }
+        let told = made
+            .run
+            .map(|run| (run.fingerprint().0, format!("{:?}", run.verdict)));
+        all.insert(made.seed, told).is_none()
+    });
+    told.expect("runs can be kept apart");
+    all.into_values().collect()
+}
+
 #[test]
-fn an_exploration_is_the_same_with_one_worker_and_with_three() {
+fn runs_are_the_same_with_one_worker_and_with_three_and_in_forks() {
     let prepared =
         Prepared::new(stormy(setup(maps(|_, ctx| sign(ctx, false)), 2))).expect("a setup");
-    let with = |jobs| {
-        let options = ExploreOptions {
-            jobs,
-            isolation: Isolation::Thread,
-            check_one_in: 4,
-            ..ExploreOptions::default()
-        };
-        explore(&prepared, 0..16, &options, &|_| ()).expect("threads can always be had")
+    let forked = made(&prepared, 2, Isolation::Fork, 12);
+    let one = made(&prepared, 1, Isolation::Thread, 12);
+    assert_eq!(one.len(), 12);
+    assert_eq!(one, made(&prepared, 3, Isolation::Thread, 12));
+    assert_eq!(one, forked);
+}
+
+#[test]
+fn a_fork_contains_what_kills_a_process() {
+    let lost = |run, jobs| {
+        let prepared = Prepared::new(setup(run, 2)).expect("a setup");
+        made(&prepared, jobs, Isolation::Fork, 2)
     };
-    let one = with(1);
-    assert_eq!(one.mismatches, []);
-    assert!(one.broken.contains_key("no-lost-update"));
-    assert_eq!(one, with(3));
+    let aborted = lost(maps(|_, _| async { std::process::abort() }), 1);
+    assert_eq!(aborted, [Err(Lost::Killed(6)), Err(Lost::Killed(6))]);
+    let stuck = lost(
+        maps(|_, _| async {
+            loop {
+                std::hint::spin_loop();
+            }
+        }),
+        2,
+    );
+    assert_eq!(stuck, [Err(Lost::Stuck(5)), Err(Lost::Stuck(5))]);
 }
 
 #[test]
 fn a_directed_run_holds_a_write_until_another_has_passed() {
-    let sim = Sim::from_setup(setup(maps(|_, ctx| sign(ctx, false)), 2));
-    let run = sim.direct(0, |world| {
+    let prepared = Prepared::new(setup(maps(|_, ctx| sign(ctx, false)), 2)).expect("a setup");
+    let run = prepared.direct(&Input::Seed(0), RunOptions::default(), |world| {
         let slow = world.requests_of("op-1");
         let sent = |event: &crate::event::Event| {
             matches!(event, crate::event::Event::RequestSent { replica, call, .. } if replica.0 == 1 && call.verb == "patch")
@@ -685,43 +725,4 @@ fn a_directed_run_holds_a_write_until_another_has_passed() {
         assert!(world.run_until_settled());
     });
     assert_eq!(run.verdict.violated(), ["no-lost-update"]);
-}
-
-#[test]
-fn forks_find_what_threads_find_and_contain_what_kills_a_process() {
-    let fork = |run, seeds| {
-        let setup = setup(run, 2);
-        let prepared = Prepared::new(setup).expect("a setup");
-        let with = |isolation| {
-            let limit = Duration::from_secs(5);
-            let options = ExploreOptions {
-                isolation,
-                limit,
-                ..ExploreOptions::default()
-            };
-            explore(&prepared, 0..seeds, &options, &|_| ())
-        };
-        (with(Isolation::Fork).expect("a process of its own"), with)
-    };
-    let (forked, with) = fork(maps(|_, ctx| sign(ctx, false)), 8);
-    assert_eq!(Ok(forked), with(Isolation::Thread));
-    let (aborted, _) = fork(maps(|_, _| async { std::process::abort() }), 2);
-    assert_eq!(aborted.broken["no-panic"].runs, 2);
-    assert!(
-        aborted.broken["no-panic"]
-            .finding
-            .message
-            .contains("aborted")
-    );
-    let (exited, _) = fork(maps(|_, _| async { std::process::exit(3) }), 1);
-    assert!(exited.mismatches.is_empty());
-    let (stuck, _) = fork(
-        maps(|_, _| async {
-            loop {
-                std::hint::spin_loop();
-            }
-        }),
-        1,
-    );
-    assert_eq!(stuck.broken["no-stall"].runs, 1);
 }

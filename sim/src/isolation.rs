@@ -1,0 +1,334 @@
+//! Many runs, kept apart from each other: on fresh threads, or each in a process of its own.
+//!
+//! `thread`: one run on one fresh thread of this process. `fork`: one run in one process, forked from one that has no
+//! other thread at work; what replicas of different runs could share, they do not, and an abort or an endless loop ends
+//! that run alone. Under libtest, which has threads, the test binary is run again with the one test (`zygote`). Where
+//! none of this is possible that is an error, never another level in silence.
+//!
+//! Does not own what is made of the runs.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::choice::Tape;
+use crate::entropy::fork::{self, Forked, Outcome};
+use crate::event::BodyId;
+use crate::run::{Prepared, Run, RunOptions};
+use crate::schedule::Input;
+use crate::trace::{LogLine, Record, Trace};
+use crate::verdict::Verdict;
+use crate::zygote;
+
+/// What a run shares with other runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// The process.
+    Thread,
+    /// Nothing.
+    Fork,
+}
+
+impl Default for Isolation {
+    /// `thread` where tokio takes a seed for `select!` (`--cfg tokio_unstable`), else `fork`.
+    fn default() -> Self {
+        if cfg!(tokio_unstable) {
+            Isolation::Thread
+        } else {
+            Isolation::Fork
+        }
+    }
+}
+
+impl Isolation {
+    /// Its name in reports and recordings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::Thread => "thread",
+            Isolation::Fork => "fork",
+        }
+    }
+}
+
+/// How many runs are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The seeds, in order.
+    pub seeds: &'a [u64],
+    /// Runs at once; at least one.
+    pub jobs: usize,
+    /// What runs share.
+    pub isolation: Isolation,
+    /// A run that takes longer on the wall clock is given up.
+    pub limit: Duration,
+    /// A run without findings is made twice if its seed is a multiple of this; 0 for never. One with findings always is.
+    pub check_one_in: u64,
+}
+
+/// A run that gave nothing back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lost {
+    /// Code of a replica never gave up its thread: an endless loop without an await.
+    #[error("a replica never gave up its thread: the run was given up after {0} s")]
+    Stuck(u64),
+    /// Code of a replica ended its process.
+    #[error("a replica killed its process: signal {0}")]
+    Killed(i32),
+    /// The engine itself panicked: a mistake of ours.
+    #[error("the engine panicked: {0}")]
+    Engine(String),
+    /// No process could be made for it.
+    #[error("no process could be made for the run: too many processes or open files")]
+    NotMade,
+}
+
+/// One seed, run.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The seed.
+    pub seed: u64,
+    /// Its run.
+    pub run: Result<Run, Lost>,
+    /// The same seed run again, where it was.
+    pub again: Option<Result<Run, Lost>>,
+}
+
+/// Why runs could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsolationError {
+    /// Other threads are at work in this process, and a fork would copy their locks. Run the test alone
+    /// (`--test-threads=1`), in a `harness = false` binary, or build with `--cfg tokio_unstable`.
+    #[error(
+        "isolation `fork` needs a process without other threads at work; run with --test-threads=1, or build with \
+         RUSTFLAGS=\"--cfg tokio_unstable\" for isolation `thread`"
+    )]
+    Threads,
+    /// The test binary, run again with this test alone, did not hand back its runs. Run the test by itself and read what
+    /// it prints.
+    #[error("the runs of test {test} could not be made in a process of their own: {why}")]
+    Zygote {
+        /// The test.
+        test: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// Makes the runs. `on_run` is called on this thread for each as it is done, in no certain order; it returns false to
+/// stop, and may be called for some more that were under way.
+pub fn make_runs(
+    prepared: &Prepared,
+    batch: &Batch<'_>,
+    on_run: &mut dyn FnMut(Made) -> bool,
+) -> Result<(), IsolationError> {
+    match batch.isolation {
+        Isolation::Thread => on_threads(prepared, batch, on_run),
+        Isolation::Fork => {
+            let call = zygote::next_call();
+            if !fork::may_fork() {
+                for made in zygote::made_elsewhere(call)? {
+                    on_run(made);
+                }
+            } else if let Some(path) = zygote::awaited(call) {
+                let mut all = Vec::new();
+                in_forks(prepared, batch, &mut |made| {
+                    all.push(made);
+                    true
+                });
+                zygote::hand_back(all, &path);
+            } else {
+                in_forks(prepared, batch, on_run);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs at once are made on threads"
+)]
+fn on_threads(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made) -> bool) {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::sync_channel(batch.jobs.max(1) * 2);
+    std::thread::scope(|scope| {
+        for _ in 0..batch.jobs.max(1) {
+            let sender = sender.clone();
+            scope.spawn(|| {
+                let sender = sender;
+                while let Some(seed) = batch.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if sender.send(make(prepared, *seed, batch)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for made in receiver {
+            if !on_run(made) {
+                next.store(batch.seeds.len(), Ordering::Relaxed);
+            }
+        }
+    });
+}
+
+fn in_forks(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made) -> bool) {
+    let mut children: Vec<Forked> = Vec::new();
+    let mut at_work: Vec<u64> = Vec::new();
+    let mut seeds = batch.seeds.iter();
+    let mut going = true;
+    // The parent watches; a child that watched itself would need a thread of its own.
+    let unwatched = Batch {
+        limit: Duration::MAX,
+        ..*batch
+    };
+    loop {
+        while going && children.len() < batch.jobs.max(1) {
+            let Some(seed) = seeds.next() else { break };
+            let work = || wire(&make(prepared, *seed, &unwatched));
+            match fork::fork(batch.limit, work) {
+                Some(child) => {
+                    children.push(child);
+                    at_work.push(*seed);
+                }
+                None => going &= on_run(lost(*seed, Lost::NotMade)),
+            }
+        }
+        let Some((at, outcome)) = fork::wait_any(&mut children) else {
+            break;
+        };
+        let seed = at_work.remove(at);
+        let made = match outcome {
+            Outcome::Finished(bytes) => unwire(&bytes).unwrap_or_else(|| {
+                lost(
+                    seed,
+                    Lost::Engine("its run did not come back whole".to_owned()),
+                )
+            }),
+            Outcome::Stuck => lost(seed, Lost::Stuck(batch.limit.as_secs())),
+            Outcome::Signalled(signal) => lost(seed, Lost::Killed(signal)),
+            Outcome::Exited(status) => lost(seed, Lost::Engine(format!("exit status {status}"))),
+        };
+        going &= on_run(made);
+    }
+}
+
+fn lost(seed: u64, why: Lost) -> Made {
+    Made {
+        seed,
+        run: Err(why),
+        again: None,
+    }
+}
+
+/// One run, and a second one where the first has findings or its turn has come.
+fn make(prepared: &Prepared, seed: u64, batch: &Batch<'_>) -> Made {
+    let run = make_one(prepared, seed, batch.limit);
+    let sampled = batch.check_one_in > 0 && seed.is_multiple_of(batch.check_one_in);
+    let failing = run
+        .as_ref()
+        .is_ok_and(|run| !run.verdict.findings.is_empty());
+    let again = (failing || sampled && run.is_ok()).then(|| make_one(prepared, seed, batch.limit));
+    Made { seed, run, again }
+}
+
+fn make_one(prepared: &Prepared, seed: u64, limit: Duration) -> Result<Run, Lost> {
+    let run = || prepared.run_within(&Input::Seed(seed), RunOptions::default(), limit);
+    // What a run leaves behind when it panics is dropped with it: nothing is shared between runs.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(run) => run.ok_or(Lost::Stuck(limit.as_secs())),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            Err(Lost::Engine(text.unwrap_or("without a message").to_owned()))
+        }
+    }
+}
+
+/// A run as it travels between processes.
+#[derive(Serialize, Deserialize)]
+struct WireRun {
+    replicas: Vec<String>,
+    records: Vec<Record>,
+    bodies: BTreeMap<u64, String>,
+    tape: Tape,
+    logs: Vec<LogLine>,
+    verdict: Verdict,
+    diverged: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireMade {
+    seed: u64,
+    run: Result<WireRun, Lost>,
+    again: Option<Result<WireRun, Lost>>,
+}
+
+impl From<&Run> for WireRun {
+    fn from(run: &Run) -> WireRun {
+        let trace = &run.trace;
+        let body = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        WireRun {
+            replicas: trace.replicas.clone(),
+            records: trace.records.clone(),
+            bodies: trace
+                .bodies
+                .iter()
+                .map(|(id, bytes)| (id.0, body(bytes)))
+                .collect(),
+            tape: trace.tape.clone(),
+            logs: trace.logs.clone(),
+            verdict: run.verdict.clone(),
+            diverged: run.diverged,
+        }
+    }
+}
+
+impl From<WireRun> for Run {
+    fn from(wire: WireRun) -> Run {
+        let bodies = wire
+            .bodies
+            .into_iter()
+            .map(|(id, body)| (BodyId(id), Bytes::from(body)));
+        Run {
+            trace: Trace {
+                replicas: wire.replicas,
+                records: wire.records,
+                bodies: bodies.collect(),
+                tape: wire.tape,
+                logs: wire.logs,
+            },
+            verdict: wire.verdict,
+            diverged: wire.diverged,
+        }
+    }
+}
+
+/// A seed's runs as bytes.
+pub(crate) fn wire(made: &Made) -> Vec<u8> {
+    let run = |run: &Result<Run, Lost>| run.as_ref().map(WireRun::from).map_err(Clone::clone);
+    let made = WireMade {
+        seed: made.seed,
+        run: run(&made.run),
+        again: made.again.as_ref().map(run),
+    };
+    serde_json::to_vec(&made).unwrap_or_default()
+}
+
+/// The runs that those bytes are.
+pub(crate) fn unwire(bytes: &[u8]) -> Option<Made> {
+    let made: WireMade = serde_json::from_slice(bytes).ok()?;
+    let run = |run: Result<WireRun, Lost>| run.map(Run::from);
+    Some(Made {
+        seed: made.seed,
+        run: run(made.run),
+        again: made.again.map(run),
+    })
+}
