@@ -460,6 +460,7 @@ pub enum Event {
     /// A step of the workload was done.
     WorkloadDone {
         /// Its number, from 0.
+        #[serde(rename = "workload_step")]
         step: u32,
         /// What it did.
         what: String,

@@ -102,8 +102,13 @@ impl<'s> World<'s> {
             self.never_settles("it goes in circles: more than 20,000 events");
             return false;
         }
+        let before = self.progress.phase;
         if !self.move_phase() {
             return false;
+        }
+        if self.progress.phase != before {
+            // The new phase may be over before anything else happens.
+            return true;
         }
         let Some((at, choice)) = self.pick() else {
             return true;
