@@ -19,6 +19,7 @@ pub mod strategy;
 pub mod apply;
 pub mod cel;
 pub mod patch;
+pub mod protobuf;
 pub mod table;
 
 pub mod actors;

@@ -11,6 +11,9 @@ use crate::request::Request;
 const JSON: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const YAML: &str = "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
+const PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
 /// The aggregated form, where the client takes it: it wins wherever it stands among the alternatives.
 pub(super) fn page(registry: &Registry, request: &Request, core: bool) -> Option<Page> {
     let content_type = wanted(request.header("accept"))?;
@@ -30,10 +33,10 @@ pub(super) fn page(registry: &Registry, request: &Request, core: bool) -> Option
             body: Bytes::new(),
         });
     }
-    let body = if content_type == YAML {
-        crate::yaml::to_string(&document).into_bytes()
-    } else {
-        bytes
+    let body = match content_type {
+        YAML => crate::yaml::to_string(&document).into_bytes(),
+        PROTOBUF => crate::protobuf::encode(&document).unwrap_or(bytes),
+        _ => bytes,
     };
     Some(Page::Raw {
         code: 200,
@@ -49,6 +52,7 @@ fn wanted(accept: &str) -> Option<&'static str> {
         let content_type = match parts.next()? {
             "application/json" => JSON,
             "application/yaml" => YAML,
+            "application/vnd.kubernetes.protobuf" => PROTOBUF,
             _ => return None,
         };
         let params: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();

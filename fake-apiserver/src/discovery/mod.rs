@@ -1,7 +1,7 @@
 //! Paths that name no resource: discovery, health, version, OpenAPI (A1–A7).
 //!
 //! Owns what stands at each of these paths, to which methods and media types it answers. Does not own access (`auth`) nor
-//! which resources exist (`registry`). Simplified: no protobuf; the OpenAPI documents say of a schema no more than the
+//! which resources exist (`registry`). Simplified: OpenAPI in JSON only; its documents say of a schema no more than the
 //! field tables do (no descriptions).
 
 mod aggregated;
@@ -47,7 +47,10 @@ pub(crate) fn answer(registry: &Registry, request: &Request) -> Result<Answer, S
         Page::Document(value) => {
             let custom = !matches!(request.path.trim_end_matches('/'), "/api" | "/version")
                 && !is_builtin_version(registry, &request.path);
-            let found = Accept::negotiate(accept, custom)?;
+            let found = match Accept::negotiate(accept, custom) {
+                Err(_) if Accept::takes_protobuf(accept) => Accept::lenient(accept),
+                found => found?,
+            };
             if found.form != crate::request::media::Form::Plain {
                 return Err(Accept::refused());
             }
@@ -199,6 +202,10 @@ fn document(value: &Value, encoding: Encoding) -> Answer {
         Encoding::Yaml => (
             "application/yaml",
             crate::yaml::to_string(value).into_bytes(),
+        ),
+        Encoding::Protobuf => (
+            "application/vnd.kubernetes.protobuf",
+            crate::protobuf::encode(value).unwrap_or_default(),
         ),
     };
     Answer::Raw {

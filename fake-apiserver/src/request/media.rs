@@ -1,6 +1,7 @@
 //! Media types of requests and answers (B11, A12): what a client accepts, what a body claims to be.
 //!
-//! Simplification: protobuf is not spoken; a client that accepts nothing else gets 406, a protobuf body 415.
+//! Simplification: objects of built-in kinds are not spoken in protobuf; a client that accepts nothing else gets 406, a
+//! protobuf body 415.
 
 use crate::status::Status;
 use crate::table::IncludeObject;
@@ -13,6 +14,8 @@ pub enum Encoding {
     Json,
     /// application/yaml
     Yaml,
+    /// application/vnd.kubernetes.protobuf, for the few messages we write.
+    Protobuf,
 }
 
 /// What an answer is turned into before it is written (H13).
@@ -46,11 +49,21 @@ const NOT_ACCEPTABLE: &str = "406: Not Acceptable\n\nAvailable representations: 
 
 const ONLY: &str = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// One alternative of an Accept header.
 struct Clause<'a> {
     kind: &'a str,
     params: Vec<(&'a str, &'a str)>,
     quality: f64,
+}
+
+impl Clause<'_> {
+    /// True if object metadata is asked for, which is written in protobuf too.
+    fn wants_metadata(&self) -> bool {
+        let mut params = self.params.iter();
+        params.any(|(name, value)| *name == "as" && value.starts_with("PartialObjectMetadata"))
+    }
 }
 
 impl Accept {
@@ -65,7 +78,8 @@ impl Accept {
                 "application/json" | "*/*" => Encoding::Json,
                 "application/*" if custom => Encoding::Json,
                 "application/yaml" => Encoding::Yaml,
-                "application/vnd.kubernetes.protobuf" => {
+                PROTOBUF if clause.wants_metadata() => Encoding::Protobuf,
+                PROTOBUF => {
                     known |= !custom;
                     continue;
                 }
@@ -113,12 +127,23 @@ impl Accept {
 impl Accept {
     /// How an error is written: in what the client takes, if it is something we write.
     pub fn lenient(header: &str) -> Accept {
-        let encoding =
-            Accept::negotiate(header, true).map_or(Encoding::Json, |found| found.encoding);
+        let encoding = match Accept::negotiate(header, true) {
+            Ok(found) => found.encoding,
+            Err(_) if Accept::takes_protobuf(header) => Encoding::Protobuf,
+            Err(_) => Encoding::Json,
+        };
         Accept {
             encoding,
             ..Accept::default()
         }
+    }
+
+    /// True if the client takes a document as protobuf.
+    pub fn takes_protobuf(header: &str) -> bool {
+        clauses(header).iter().any(|clause| {
+            let as_it_is = clause.params.iter().all(|(name, _)| *name != "as");
+            as_it_is && clause.kind.eq_ignore_ascii_case(PROTOBUF)
+        })
     }
 
     /// 406 of a handler: nothing that the client takes can be made of the answer.

@@ -129,6 +129,7 @@ fn content_type(accept: &Accept) -> &'static str {
     match accept.encoding {
         Encoding::Json => "application/json",
         Encoding::Yaml => "application/yaml",
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf",
     }
 }
 
@@ -183,6 +184,11 @@ pub(super) fn plain_failure(status: &Status) -> Response<Bytes> {
 }
 
 fn write(value: &Value, accept: &Accept) -> Bytes {
+    if accept.encoding == Encoding::Protobuf
+        && let Some(bytes) = crate::protobuf::encode(value)
+    {
+        return bytes.into();
+    }
     if accept.encoding == Encoding::Yaml {
         return crate::yaml::to_string(value).into_bytes().into();
     }
