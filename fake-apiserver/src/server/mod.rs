@@ -413,4 +413,6 @@ impl ApiServer {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;

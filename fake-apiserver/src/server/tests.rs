@@ -184,3 +184,230 @@ fn ms2_a_lagging_server_shows_old_state_until_it_catches_up() {
     assert_eq!(world.submit(1, "GET", &exact), ["wait"]);
     assert_eq!(world.settle(), ["reply 200"]);
 }
+
+fn owned(name: &str, owner: &Value, blocks: bool) -> Option<Value> {
+    let mut object = map(name).unwrap();
+    let reference = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "name": owner.str_at(&["metadata", "name"]), "uid": owner.str_at(&["metadata", "uid"]),
+        "blockOwnerDeletion": blocks});
+    object.set(&["metadata", "ownerReferences"], vec![reference]);
+    Some(object)
+}
+
+#[test]
+fn i5_dependents_go_after_their_owner_and_not_before() {
+    let mut world = World::quick();
+    let (_, owner) = world.call("POST", MAPS, map("owner"));
+    world.call("POST", MAPS, owned("dependent", &owner, false));
+    world.settle();
+    world.call("DELETE", &format!("{MAPS}/owner"), None);
+    assert_eq!(world.call("GET", &format!("{MAPS}/dependent"), None).0, 200);
+    world.settle();
+    assert_eq!(world.call("GET", &format!("{MAPS}/dependent"), None).0, 404);
+}
+
+#[test]
+fn i3_foreground_deletion_waits_for_blocking_dependents() {
+    let mut world = World::quick();
+    let (_, owner) = world.call("POST", MAPS, map("owner"));
+    let mut held = owned("dependent", &owner, true).unwrap();
+    held.set(&["metadata", "finalizers"], vec!["example.com/hold"]);
+    world.call("POST", MAPS, Some(held));
+    world.call(
+        "DELETE",
+        &format!("{MAPS}/owner?propagationPolicy=Foreground"),
+        None,
+    );
+    world.settle();
+    let (code, owner) = world.call("GET", &format!("{MAPS}/owner"), None);
+    assert_eq!(code, 200);
+    assert_eq!(owner.str_at(&["metadata", "name"]), "owner");
+    let free = json!({"metadata": {"finalizers": null}});
+    world.call("PATCH", &format!("{MAPS}/dependent"), Some(free));
+    world.settle();
+    assert_eq!(world.call("GET", &format!("{MAPS}/owner"), None).0, 404);
+}
+
+#[test]
+fn i4_orphans_lose_the_reference_and_stay() {
+    let mut world = World::quick();
+    let (_, owner) = world.call("POST", MAPS, map("owner"));
+    world.call("POST", MAPS, owned("dependent", &owner, true));
+    world.call(
+        "DELETE",
+        &format!("{MAPS}/owner?propagationPolicy=Orphan"),
+        None,
+    );
+    world.settle();
+    assert_eq!(world.call("GET", &format!("{MAPS}/owner"), None).0, 404);
+    let (code, dependent) = world.call("GET", &format!("{MAPS}/dependent"), None);
+    assert_eq!(code, 200);
+    assert_eq!(dependent.at(&["metadata", "ownerReferences"]), None);
+}
+
+#[test]
+fn i6_an_owner_in_another_namespace_is_no_owner() {
+    let mut world = World::quick();
+    let (_, owner) = world.call("POST", MAPS, map("owner"));
+    let other = "/api/v1/namespaces/kube-public/configmaps";
+    world.call("POST", other, owned("dependent", &owner, false));
+    world.settle();
+    assert_eq!(
+        world.call("GET", &format!("{other}/dependent"), None).0,
+        404
+    );
+    let (_, events) = world.call("GET", "/api/v1/namespaces/kube-public/events", None);
+    assert_eq!(events["items"][0]["reason"], "OwnerRefInvalidNamespace");
+}
+
+#[test]
+fn n4_a_terminating_namespace_is_emptied_and_then_goes() {
+    let mut world = World::quick();
+    let space = json!({"metadata": {"name": "x"}});
+    world.call("POST", "/api/v1/namespaces", Some(space));
+    let maps = "/api/v1/namespaces/x/configmaps";
+    let mut held = map("held").unwrap();
+    held.set(&["metadata", "finalizers"], vec!["example.com/hold"]);
+    world.call("POST", maps, Some(held));
+    world.call("DELETE", "/api/v1/namespaces/x", None);
+    let (code, refused) = world.call("POST", maps, map("late"));
+    assert_eq!(code, 403);
+    assert_eq!(
+        refused["details"]["causes"][0]["reason"],
+        "NamespaceTerminating"
+    );
+    world.settle();
+    let (_, space) = world.call("GET", "/api/v1/namespaces/x", None);
+    assert_eq!(
+        space["status"]["conditions"][3]["reason"],
+        "SomeResourcesRemain"
+    );
+    let free = json!({"metadata": {"finalizers": null}});
+    world.call("PATCH", &format!("{maps}/held"), Some(free));
+    world.settle();
+    assert_eq!(world.call("GET", "/api/v1/namespaces/x", None).0, 404);
+}
+
+#[test]
+fn c4_generated_names_are_drawn_again_when_taken() {
+    /// Always the same suffix first.
+    struct Stuck(SeededIds, u32);
+    impl Ids for Stuck {
+        fn uid(&mut self) -> String {
+            self.0.uid()
+        }
+        fn suffix(&mut self) -> String {
+            self.1 += 1;
+            if self.1 < 4 {
+                "bbbbb".into()
+            } else {
+                self.0.suffix()
+            }
+        }
+        fn number(&mut self, below: u64) -> u64 {
+            self.0.number(below)
+        }
+    }
+    let mut world = World::quick();
+    let mut ids = Stuck(SeededIds::new(3), 0);
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let mut cx = Cx {
+            now: world.now,
+            ids: &mut ids,
+        };
+        let body = json!({"metadata": {"generateName": "a-"}});
+        let request = World::request("POST", MAPS, Some(body));
+        let response = world.server.handle(&mut cx, ServerId(0), request);
+        assert_eq!(response.status(), 201);
+        let value = json::parse(response.body()).unwrap();
+        names.push(value.str_at(&["metadata", "name"]).to_owned());
+    }
+    assert_eq!(names[0], "a-bbbbb");
+    assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn h6_a_page_of_a_compacted_revision_offers_an_inconsistent_token() {
+    let mut world = World::quick();
+    for name in ["a", "b", "c"] {
+        world.call("POST", MAPS, map(name));
+    }
+    let (_, page) = world.call("GET", &format!("{MAPS}?limit=1"), None);
+    assert_eq!(page["metadata"]["remainingItemCount"], 2);
+    let token = page.str_at(&["metadata", "continue"]).to_owned();
+    world.call("DELETE", &format!("{MAPS}/b"), None);
+    for _ in 0..2 {
+        world.later(300);
+        let chores = world.server.chores(world.now);
+        let compact = chores
+            .iter()
+            .find(|chore| matches!(chore, Chore::Compact { .. }));
+        let compact = compact.expect("a compaction is due").clone();
+        let mut cx = Cx {
+            now: world.now,
+            ids: &mut world.ids,
+        };
+        world.server.perform(&mut cx, &compact);
+    }
+    let (code, gone) = world.call("GET", &format!("{MAPS}?limit=1&continue={token}"), None);
+    assert_eq!((code, &gone["reason"]), (410, &json!("Expired")));
+    let token = gone.str_at(&["metadata", "continue"]).to_owned();
+    let (code, rest) = world.call("GET", &format!("{MAPS}?continue={token}"), None);
+    assert_eq!(code, 200);
+    assert_eq!(rest["items"][0].str_at(&["metadata", "name"]), "c");
+}
+
+#[test]
+fn w7_a_busy_resource_forgets_old_revisions() {
+    let mut world = World::quick();
+    world.call("POST", MAPS, map("a"));
+    let from = world.server.store().revision();
+    // A revision of another resource lies between.
+    world.call(
+        "POST",
+        "/api/v1/namespaces/default/secrets",
+        map("a").map(|mut secret| {
+            secret.remove(&["data"]);
+            secret
+        }),
+    );
+    for n in 0..100 {
+        // A minute between writes: the window does not grow.
+        world.now = Timestamp(world.now.0 + 60_000_000);
+        let patch = json!({"data": {"n": n.to_string()}});
+        world.call("PATCH", &format!("{MAPS}/a"), Some(patch));
+    }
+    let target = format!("{MAPS}?watch=1&resourceVersion={from}");
+    assert_eq!(
+        world.submit(0, "GET", &target),
+        ["opened", "ERROR ", "ended"]
+    );
+    let target = format!("{MAPS}?watch=1&resourceVersion={}", from + 1);
+    assert_eq!(world.submit(0, "GET", &target).len(), 101);
+}
+
+#[test]
+fn o2_events_expire() {
+    let mut world = World::quick();
+    let events = "/api/v1/namespaces/default/events";
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}});
+    assert_eq!(world.call("POST", events, Some(event)).0, 201);
+    world.later(3599);
+    world.settle();
+    assert_eq!(world.call("GET", &format!("{events}/e"), None).0, 200);
+    world.later(1);
+    world.settle();
+    assert_eq!(world.call("GET", &format!("{events}/e"), None).0, 404);
+}
+
+#[test]
+fn d10_a_dry_run_stores_nothing() {
+    let mut world = World::quick();
+    let before = world.server.store().revision();
+    let (code, made) = world.call("POST", &format!("{MAPS}?dryRun=All"), map("a"));
+    assert_eq!(code, 201);
+    assert_eq!(made.at(&["metadata", "resourceVersion"]), None);
+    assert!(made.at(&["metadata", "uid"]).is_some());
+    assert_eq!(world.server.store().revision(), before);
+}

@@ -33,7 +33,6 @@ impl Strategy for ConfigMaps {
         let root = At::root(new);
         // B3: the strategy checks the new object, and the check of the change does so again.
         super::validate_metadata(&mut errors, cx, new);
-        config_map(&mut errors, &root);
         frozen(&mut errors, &root, old, &["data", "binaryData"]);
         super::validate_metadata(&mut errors, cx, new);
         config_map(&mut errors, &root);
