@@ -707,12 +707,15 @@ fn is_int_or_string(branches: &[Value]) -> bool {
     matches!(branches, [a, b] if is(a, "integer") && is(b, "string"))
 }
 
-// A default must fit the schema it stands at.
+// A default must fit the schema it stands at. Below maps none is looked at.
 fn defaults(schema: &Value, path: &str, place: Place, causes: &mut Vec<Cause>) {
     if let Some(default) = schema.get("default").filter(|default| !default.is_null())
         && place == Place::Below
     {
         default_at(schema, default, &format!("{path}.default"), causes);
+    }
+    if let Some(items @ Value::Object(_)) = schema.get("items") {
+        defaults(items, &format!("{path}.items"), below(place), causes);
     }
     for (name, property) in keys(schema, "properties") {
         let is_meta = matches!(name, "metadata" | "apiVersion" | "kind");
@@ -729,28 +732,22 @@ fn defaults(schema: &Value, path: &str, place: Place, causes: &mut Vec<Cause>) {
             causes,
         );
     }
-    for name in ["items", "additionalProperties"] {
-        if let Some(child @ Value::Object(_)) = schema.get(name) {
-            defaults(child, &format!("{path}.{name}"), below(place), causes);
-        }
-    }
 }
 
 fn default_at(open_api: &Value, default: &Value, path: &str, causes: &mut Vec<Cause>) {
     let schema = structural::node(open_api);
     let mut pruned = default.clone();
     if !prune(&schema, &mut pruned).is_empty() {
-        causes.push(Cause::invalid(
-            path,
-            default,
-            "must not have unknown fields",
-        ));
-        return;
+        let text = "must not have unknown fields";
+        causes.push(Cause::invalid(path, default, text));
     }
-    let found = schema::validate(&schema, default, None);
+    let mut found = schema::validate_embedded(&schema, default);
+    if found.is_empty() {
+        found = schema::validate(&schema, default, None);
+    }
     if !found.is_empty() {
         causes.extend(found.into_iter().map(|mut cause| {
-            cause.field = match cause.field.as_str() {
+            cause.field = match cause.field.strip_prefix('.').unwrap_or(&cause.field) {
                 "<nil>" => path.to_owned(),
                 field => format!("{path}.{field}"),
             };
@@ -759,9 +756,14 @@ fn default_at(open_api: &Value, default: &Value, path: &str, causes: &mut Vec<Ca
         return;
     }
     let rules = cel::rules::compile(open_api, false);
-    if !rules.is_empty() {
+    // As an update that changes nothing, then as something new.
+    for old in [Some(default), None] {
         let mut budget = cel::rules::OBJECT_BUDGET;
-        causes.extend(rules.evaluate(path, default, None, &mut budget).causes);
+        let found = rules.evaluate(path, default, old, &mut budget).causes;
+        if !found.is_empty() {
+            causes.extend(found);
+            return;
+        }
     }
 }
 
