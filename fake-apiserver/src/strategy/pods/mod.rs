@@ -6,13 +6,16 @@
 
 mod containers;
 mod defaults;
+mod environment;
+mod resources;
 mod update;
 mod validation;
 mod volumes;
 mod warnings;
 
-pub use containers::{port_or_name, resource_name, resource_value};
+pub use containers::port_or_name;
 pub use defaults::{absent, aggregate, fill, items};
+pub use resources::{resource_name, resource_value};
 pub use validation::{node_selector, spec as validate_spec, tolerations};
 pub use warnings::warnings;
 

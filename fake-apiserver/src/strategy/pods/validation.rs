@@ -93,8 +93,8 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
         errors.one_of_in_order(&preemption, &["PreemptLowerPriority", "Never"]);
     }
     for (name, amount) in at.field("overhead").entries() {
-        containers::resource_name(errors, &amount, name);
-        containers::resource_value(errors, &amount, name);
+        super::resource_name(errors, &amount, name);
+        super::resource_value(errors, &amount, name);
     }
     let os = at.field("os");
     if os.is_set() {
@@ -145,7 +145,7 @@ fn pod_resources(errors: &mut Errors, spec: &At, pod: &Pod) {
             "claims may not be set for Resources at pod-level",
         );
     }
-    containers::resources(errors, &at, pod, true);
+    super::resources::resources(errors, &at, pod, true);
     let Some(map) = spec.value().as_object() else {
         return;
     };

@@ -8,9 +8,8 @@ use crate::json::Value;
 use super::super::field::{At, Errors};
 use super::super::names::Names;
 use super::super::quantity::Quantity;
-use super::containers::{
-    VOLUME_FIELDS, descending_no_backsteps, descending_path, field_selector, resource_selector,
-};
+use super::containers::{descending_no_backsteps, descending_path};
+use super::environment::{VOLUME_FIELDS, field_selector, resource_selector};
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 const CONFLICT: &str = "conflicting duplicate paths";

@@ -1,0 +1,228 @@
+//! Requests, limits and claims of containers and Pods, and the names and amounts they may have.
+//!
+//! Source: `pkg/apis/core/validation` (`ValidateResourceRequirements`, `ValidateContainerResourceName`).
+
+use crate::status::go_quote;
+
+use super::super::field::{At, Errors};
+use super::super::names::Names;
+use super::super::quantity::Quantity;
+use super::Pod;
+
+const STANDARD_RESOURCES: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "storage",
+    "requests.storage",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+/// A name of a resource of any kind.
+pub fn resource_name(errors: &mut Errors, at: &At, name: &str) -> bool {
+    if !Names::Qualified.allows(name) {
+        errors.name_as(at, name, Names::Qualified);
+        return false;
+    }
+    let standard = STANDARD_RESOURCES.contains(&name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-");
+    if !name.contains('/') && !standard {
+        errors.invalid_as(
+            at,
+            name,
+            "must be a standard resource type or fully qualified",
+        );
+        return false;
+    }
+    true
+}
+
+pub(super) fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
+}
+
+/// Requests and limits of a container, or (`pod_level`) of the whole Pod.
+pub(super) fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool) {
+    let (limits, requests) = (at.field("limits"), at.field("requests"));
+    let check_name = |errors: &mut Errors, at: &At, name: &str| {
+        let known = resource_name(errors, at, name);
+        if pod_level {
+            if known && !(["cpu", "memory"].contains(&name) || name.starts_with("hugepages-")) {
+                errors.push(crate::status::Cause::not_supported(
+                    at.path(),
+                    &name.into(),
+                    &["cpu", "hugepages-", "memory"],
+                ));
+            }
+        } else if !name.contains('/') {
+            if !(["cpu", "memory", "ephemeral-storage"].contains(&name)
+                || name.starts_with("hugepages-"))
+            {
+                errors.invalid_as(at, name, "must be a standard resource for containers");
+            }
+        } else if !name.contains("kubernetes.io/") && !is_extended(name) {
+            errors.invalid_as(at, name, "doesn't follow extended resource name standard");
+        }
+    };
+    let (mut compute, mut huge) = (false, false);
+    let mut each = |errors: &mut Errors, at: &At, name: &str| {
+        check_name(errors, at, name);
+        resource_value(errors, at, name);
+        if let Some(size) = name.strip_prefix("hugepages-") {
+            huge = true;
+            let size = Quantity::parse(size).ok().and_then(|q| q.whole());
+            let amount = Quantity::parse(at.text()).ok().and_then(|q| q.whole());
+            if let (Some(size), Some(amount)) = (size, amount)
+                && size > 0
+                && amount % size != 0
+            {
+                errors.invalid(
+                    at,
+                    &format!("{} is not positive integer multiple of {name}", at.text()),
+                );
+            }
+        }
+        compute |= name == "cpu" || name == "memory";
+    };
+    for (name, limit) in limits.entries() {
+        each(errors, &limit, name);
+    }
+    for (name, request) in requests.entries() {
+        each(errors, &request, name);
+        let overcommit = !name.starts_with("hugepages-")
+            && (!name.contains('/') || name.contains("kubernetes.io/"));
+        let parse = |at: &At| Quantity::parse(at.text()).unwrap_or_else(|_| Quantity::zero());
+        let limit = limits.key(name);
+        if limit.is_set() {
+            let (asked, most) = (parse(&request), parse(&limit));
+            if asked != most && !overcommit {
+                let detail = format!("must be equal to {name} limit of {}", limit.text());
+                errors.invalid_as(&requests, request.value(), &detail);
+            } else if asked > most {
+                let detail = format!(
+                    "must be less than or equal to {name} limit of {}",
+                    limit.text()
+                );
+                errors.invalid_as(&requests, request.value(), &detail);
+            }
+        } else if !overcommit {
+            errors.required(
+                &limits,
+                "Limit must be set for non overcommitable resources",
+            );
+        }
+    }
+    if huge && !compute {
+        errors.forbidden(at, "HugePages require cpu or memory");
+    }
+    claims(errors, &at.field("claims"), pod);
+}
+
+pub(super) fn claims(errors: &mut Errors, at: &At, pod: &Pod) {
+    let mut names: Vec<String> = Vec::new();
+    for claim in at.items() {
+        let name = claim.field("name");
+        if name.text().is_empty() {
+            errors.required(&claim, "");
+            continue;
+        }
+        let request = claim.field("request");
+        let key = if request.text().is_empty() {
+            name.text().to_owned()
+        } else {
+            errors.name(&request, Names::Label);
+            format!("{}/{}", name.text(), request.text())
+        };
+        if names.contains(&key) || names.iter().any(|n| n == name.text()) {
+            errors.duplicate_as(&claim, key.clone());
+        }
+        names.push(key);
+        if !pod.claims.contains(&name.text()) {
+            let why = if pod.claims.is_empty() {
+                " which is empty".to_owned()
+            } else {
+                let mut known = pod.claims.clone();
+                known.sort_unstable();
+                format!(": {}", known.join(", "))
+            };
+            let message = format!(
+                "Not found: {}: must be one of the names in pod.spec.resourceClaims{why}",
+                go_quote(name.text())
+            );
+            errors.push(crate::status::Cause::new(
+                "FieldValueNotFound",
+                claim.path(),
+                message,
+            ));
+        }
+    }
+}
+
+/// An amount of a resource: not negative, whole unless it is a compute resource.
+pub fn resource_value(errors: &mut Errors, at: &At, name: &str) {
+    let Ok(amount) = Quantity::parse(at.text()) else {
+        return;
+    };
+    if amount.is_negative() {
+        errors.invalid(at, "must be greater than or equal to 0");
+    }
+    let counted = is_extended(name)
+        || [
+            "pods",
+            "resourcequotas",
+            "services",
+            "replicationcontrollers",
+            "secrets",
+            "configmaps",
+            "persistentvolumeclaims",
+            "services.nodeports",
+            "services.loadbalancers",
+        ]
+        .contains(&name);
+    if counted && Quantity::parse(at.text()).is_ok_and(|q| q.whole().is_none()) {
+        errors.invalid(at, "must be an integer");
+    }
+}
+
+pub(super) fn resize_policy(errors: &mut Errors, at: &At, pod: &Pod) {
+    let mut seen: Vec<&str> = Vec::new();
+    for policy in at.items() {
+        let (resource, restart) = (policy.field("resourceName"), policy.field("restartPolicy"));
+        if seen.contains(&resource.text()) {
+            errors.duplicate_as(&policy, resource.text());
+        }
+        seen.push(resource.text());
+        for (field, known) in [
+            (&resource, ["cpu", "memory"]),
+            (&restart, ["NotRequired", "RestartContainer"]),
+        ] {
+            if field.text().is_empty() {
+                errors.required(at, "");
+            } else {
+                errors.one_of(&At::named(&at.path(), field.value()), &known);
+            }
+        }
+        if pod.restart_policy == "Never" && restart.text() != "NotRequired" {
+            errors.invalid_as(
+                at,
+                restart.text(),
+                "must be 'NotRequired' when pod `restartPolicy` is 'Never'",
+            );
+        }
+    }
+}
