@@ -6,13 +6,13 @@
 //! Invariant: the result does not depend on the number of threads; what is kept is kept for the lowest seed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use scenarios::expect::Expect;
+use sim::Isolation;
+use sim::isolation::{Batch, IsolationError, Lost, Made, make_runs};
 use sim::run::{Prepared, Run, RunOptions};
 use sim::schedule::Input;
-use sim::trace::Fingerprint;
 use sim::verdict::Outcome;
 
 use crate::log_filter::LogFilter;
@@ -49,12 +49,14 @@ pub struct Exploration {
     pub inconclusive: BTreeMap<String, (Tally, String)>,
     /// The `sometimes` properties that came true.
     pub reached: BTreeMap<String, Tally>,
-    /// The failing run of the lowest seed, by its fingerprint: it can be made again.
-    pub first_failure: Option<(u64, Fingerprint)>,
+    /// The failing run of the lowest seed.
+    pub first_failure: Option<(u64, Run)>,
     /// Seeds that were not deterministic.
     pub mismatches: Vec<Mismatch>,
     /// Runs in which at least one property failed.
     pub failing_runs: u64,
+    /// Runs that an operator made impossible, by seed: it never gave up its thread, or killed its process.
+    pub lost: BTreeMap<u64, Lost>,
     /// Our own mistakes, by seed: the engine failed to make the run.
     pub faults: BTreeMap<u64, String>,
 }
@@ -68,63 +70,66 @@ pub enum Judgement {
     Unexpected(Vec<String>),
 }
 
-/// Runs every seed; `on_run` is called after each run, from any thread.
+/// How many runs are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Runs at once.
+    pub jobs: usize,
+    /// What runs share.
+    pub isolation: Isolation,
+    /// A run that takes longer on the wall clock is given up: an operator in it never gives up its thread.
+    pub limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: 1,
+            isolation: Isolation::default(),
+            limit: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Runs every seed; `on_run` is called after each run. A run that never ends stops the exploration after those under
+/// way: what was found until then is kept.
 pub fn explore(
     prepared: &Prepared,
     seeds: &[u64],
-    threads: usize,
-    on_run: &(dyn Fn() + Sync),
-) -> Exploration {
-    let next = AtomicU64::new(0);
-    let stop = AtomicBool::new(false);
-    let total = Mutex::new(Exploration::default());
-    let work = || {
-        let mut part = Exploration::default();
-        while !stop.load(Ordering::Relaxed) {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(seed) = usize::try_from(i).ok().and_then(|i| seeds.get(i)) else {
-                break;
-            };
-            part.add(prepared, *seed);
-            if !part.faults.is_empty() {
-                stop.store(true, Ordering::Relaxed);
-            }
-            on_run();
-        }
-        total
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .merge(part);
+    options: &Options,
+    on_run: &mut dyn FnMut(),
+) -> Result<Exploration, IsolationError> {
+    let mut found = Exploration::default();
+    let batch = Batch {
+        seeds,
+        jobs: options.jobs.clamp(1, seeds.len().max(1)),
+        isolation: options.isolation,
+        limit: options.limit,
+        check_one_in: SELF_CHECK_ONE_IN,
     };
-    let threads = threads.clamp(1, seeds.len().max(1));
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    total.into_inner().unwrap_or_else(PoisonError::into_inner)
+    make_runs(prepared, &batch, &mut |made| {
+        found.add(made);
+        on_run();
+        found.faults.is_empty() && found.lost.is_empty()
+    })?;
+    found.mismatches.sort_by_key(|m| m.seed);
+    Ok(found)
 }
 
 impl Exploration {
-    fn add(&mut self, prepared: &Prepared, seed: u64) {
+    fn add(&mut self, made: Made) {
         self.runs += 1;
-        let run = match run_once(prepared, seed) {
+        let seed = made.seed;
+        let run = match made.run {
             Ok(run) => run,
-            Err(fault) => {
-                self.faults.insert(seed, fault);
-                return;
-            }
+            Err(lost) => return self.lose(seed, lost),
         };
-        let failing = run.verdict.outcome() == Outcome::Violated;
-        if failing || seed.is_multiple_of(SELF_CHECK_ONE_IN) {
-            match run_once(prepared, seed) {
-                Ok(again) => self.mismatches.extend(compare(seed, &run, &again)),
-                Err(fault) => {
-                    self.faults.insert(seed, fault);
-                }
-            }
+        match made.again {
+            Some(Ok(again)) => self.mismatches.extend(compare(seed, &run, &again)),
+            Some(Err(lost)) => self.lose(seed, lost),
+            None => {}
         }
+        let failing = run.verdict.outcome() == Outcome::Violated;
         for property in run.verdict.violated() {
             count(&mut self.violated, property, seed);
         }
@@ -152,45 +157,19 @@ impl Exploration {
                 .as_ref()
                 .is_none_or(|(first, _)| seed < *first)
             {
-                self.first_failure = Some((seed, run.fingerprint()));
+                self.first_failure = Some((seed, run));
             }
         }
     }
 
-    fn merge(&mut self, other: Exploration) {
-        self.runs += other.runs;
-        self.failing_runs += other.failing_runs;
-        self.mismatches.extend(other.mismatches);
-        self.mismatches.sort_by_key(|m| m.seed);
-        self.faults.extend(other.faults);
-        for (into, from) in [
-            (&mut self.violated, other.violated),
-            (&mut self.reached, other.reached),
-        ] {
-            for (property, tally) in from {
-                let mine = into.entry(property).or_insert(Tally { runs: 0, ..tally });
-                mine.runs += tally.runs;
-                mine.first_seed = mine.first_seed.min(tally.first_seed);
+    fn lose(&mut self, seed: u64, lost: Lost) {
+        match lost {
+            Lost::Stuck(_) | Lost::Killed(_) => {
+                self.lost.insert(seed, lost);
             }
-        }
-        for (property, (tally, reason)) in other.inconclusive {
-            let new = Tally { runs: 0, ..tally };
-            let (mine, kept) = self
-                .inconclusive
-                .entry(property)
-                .or_insert((new, reason.clone()));
-            mine.runs += tally.runs;
-            if tally.first_seed < mine.first_seed {
-                (mine.first_seed, *kept) = (tally.first_seed, reason);
+            Lost::Engine(_) | Lost::NotMade => {
+                self.faults.insert(seed, lost.to_string());
             }
-        }
-        let earlier = match (&self.first_failure, &other.first_failure) {
-            (Some((mine, _)), Some((theirs, _))) => theirs < mine,
-            (None, Some(_)) => true,
-            _ => false,
-        };
-        if earlier {
-            self.first_failure = other.first_failure;
         }
     }
 
@@ -198,6 +177,9 @@ impl Exploration {
     pub fn judge(&self, expect: &Expect, single: bool) -> Judgement {
         let wanted = expect.violated();
         let mut reasons = Vec::new();
+        for (seed, lost) in &self.lost {
+            reasons.push(format!("seed {seed} gave no verdict: {lost}"));
+        }
         for (property, tally) in &self.violated {
             if !wanted.contains(property) {
                 reasons.push(format!(
@@ -207,7 +189,7 @@ impl Exploration {
             }
         }
         for property in wanted {
-            if !single && !self.violated.contains_key(property) {
+            if !single && self.lost.is_empty() && !self.violated.contains_key(property) {
                 reasons.push(format!(
                     "{property} was expected to fail and held in all {} runs",
                     self.runs
@@ -238,34 +220,35 @@ fn count(tallies: &mut BTreeMap<String, Tally>, property: &str, seed: u64) {
     tally.first_seed = tally.first_seed.min(seed);
 }
 
-/// Runs one seed; a panic of the engine's own is a fault of ours, told in words.
-pub fn run_once(prepared: &Prepared, seed: u64) -> Result<Run, String> {
-    run_with(prepared, seed, RunOptions::default())
-}
-
-/// The same, with logs and backtraces: for a run that is going to be shown.
+/// Runs one seed on a thread of this process, with logs and backtraces: for a run that is going to be shown.
 pub fn run_to_show(prepared: &Prepared, seed: u64) -> Result<Run, String> {
     let options = RunOptions {
         logs: true,
         backtraces: true,
     };
     let filter = LogFilter::from_env()?;
-    let mut run = run_with(prepared, seed, options)?;
+    // What a run leaves behind when it panics is dropped with it: nothing is shared between runs.
+    let run = || prepared.run_within(&Input::Seed(seed), options, Options::default().limit);
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    let mut run = match caught {
+        Ok(Some(run)) => run,
+        Ok(None) => return Err(Lost::Stuck(Options::default().limit.as_secs()).to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            return Err(Lost::Engine(text.unwrap_or("without a message").to_owned()).to_string());
+        }
+    };
     filter.keep(&mut run.trace.logs);
     Ok(run)
 }
 
-fn run_with(prepared: &Prepared, seed: u64, options: RunOptions) -> Result<Run, String> {
-    // What a run leaves behind when it panics is dropped with it: nothing is shared between runs.
-    let run = || prepared.run(&Input::Seed(seed), options);
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!(
-            "the engine panicked: {}",
-            text.unwrap_or("without a message")
-        )
-    })
+/// The same run with logs and backtraces, if it can be made here; else as it is.
+pub fn with_logs(prepared: &Prepared, seed: u64, run: Run) -> Run {
+    match run_to_show(prepared, seed) {
+        Ok(shown) if shown.fingerprint() == run.fingerprint() => shown,
+        _ => run,
+    }
 }
 
 /// Names the first event in which two runs of one seed differ.

@@ -10,10 +10,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use reports::{Colors, failure};
 use scenarios::load::{self, Files};
 use scenarios::quantity::{SeedRange, seeds};
+use sim::Isolation;
 use sim::operator::Operators;
 
 use crate::cli::{self, Program};
-use crate::exploration::{Judgement, explore, run_to_show};
+use crate::exploration::{Judgement, Options, explore, with_logs};
 use crate::plan::{self, Plan};
 
 /// How many seeds a case runs under `cargo test`; `RECONVERGE_SEEDS` says otherwise.
@@ -64,7 +65,11 @@ pub fn main(
     if cli::subcommands().contains(&first) {
         return cli::run(&program, &operators, std::env::args_os());
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    if Isolation::default() == Isolation::Fork {
+        // A process with other threads at work cannot be forked: cases run one by one, on the main thread.
+        arguments.test_threads = Some(1);
+    }
     match trials(&program, &operators) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {
@@ -97,11 +102,26 @@ fn case_name(plan: &Plan, folder: &Path) -> String {
     format!("{}::{}", path.display(), plan.case.variant)
 }
 
+/// On threads the test runner already runs as many cases at once as there are cores; forks run at once themselves.
+fn options() -> Options {
+    let isolation = Isolation::default();
+    let jobs = match isolation {
+        Isolation::Thread => 1,
+        Isolation::Fork => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Options {
+        jobs,
+        isolation,
+        ..Options::default()
+    }
+}
+
 fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
     let range = test_seeds(plan)?;
     let list: Vec<u64> = range.iter().collect();
-    // The test runner already runs as many cases at once as there are cores.
-    let found = explore(&plan.prepared, &list, 1, &|| {});
+    let options = options();
+    let found =
+        explore(&plan.prepared, &list, &options, &mut || {}).map_err(|error| error.to_string())?;
     let mut message = String::new();
     for (seed, fault) in &found.faults {
         message.push_str(&format!("fault of reconverge at seed {seed}: {fault}\n"));
@@ -117,10 +137,13 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
             message.push_str(&reason);
             message.push('\n');
         }
-        if let Some((seed, _)) = found.first_failure {
-            let run = run_to_show(&plan.prepared, seed)?;
+        if let Some((seed, run)) = found.first_failure {
+            let run = with_logs(&plan.prepared, seed, run);
             message.push('\n');
-            message.push_str(&failure(&plan.record(seed, run, command), Colors::Off));
+            message.push_str(&failure(
+                &plan.record(seed, run, options.isolation, command),
+                Colors::Off,
+            ));
         }
     }
     match message.is_empty() {

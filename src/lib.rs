@@ -24,9 +24,6 @@ pub use {fake_apiserver, reports, scenarios, sim};
 /// The version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How runs are kept apart from each other.
-const ISOLATION: &str = "thread";
-
 /// The JSON Schema of scenario files, as `reconverge schema` prints it.
 pub fn scenario_schema() -> String {
     format!("{:#}\n", scenarios::schema::schema())

@@ -10,6 +10,7 @@ use scenarios::error::{Error, Problem, Result};
 use scenarios::expect::Expect;
 use scenarios::load::{self, Case, Files};
 use scenarios::quantity::{SeedRange, seeds};
+use sim::Isolation;
 use sim::operator::Operators;
 use sim::run::{Prepared, Run};
 
@@ -67,7 +68,7 @@ impl Plan {
     }
 
     /// Ties one run of this case up as a recording; `command` is how this program is called.
-    pub fn record(&self, seed: u64, run: Run, command: &str) -> Recording {
+    pub fn record(&self, seed: u64, run: Run, isolation: Isolation, command: &str) -> Recording {
         let header = Header {
             format: FormatVersion::CURRENT,
             reconverge: crate::VERSION.to_owned(),
@@ -84,7 +85,7 @@ impl Plan {
                 })
                 .collect(),
             seed,
-            isolation: crate::ISOLATION.to_owned(),
+            isolation: isolation.name().to_owned(),
             replay: self.replay_command(seed, command),
             mode: run.trace.tape.mode,
             replicas: run.trace.replicas.clone(),

@@ -4,6 +4,7 @@
 //! (`sim`, `exploration`) nor reports.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reports::recording::{FormatVersion, Header, InlinedFile, Recording};
 use reports::{Colors, failure};
@@ -11,12 +12,15 @@ use scenarios::load::{self, Case, Files};
 use scenarios::quantity::SeedRange;
 use serde::Serialize;
 use serde_json::Value;
+use sim::Isolation;
 use sim::operator::{IntoOperatorResult, OperatorContext, OperatorFn, Operators, operator};
 use sim::property::{PropertySpec, View};
 use sim::run::{Prepared, Run};
 use sim::setup::{Action, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep};
 
-use crate::exploration::{Exploration, Judgement, compare, explore, run_to_show};
+use crate::exploration::{
+    Exploration, Judgement, Options, compare, explore, run_to_show, with_logs,
+};
 use crate::plan::Fnv;
 
 /// A simulation: a cluster, operators, what happens to them, and what must hold.
@@ -35,6 +39,7 @@ use crate::plan::Fnv;
 #[must_use = "a simulation does nothing until it is explored, run or replayed"]
 pub struct Sim {
     setup: Setup,
+    options: Options,
     /// The file it begins with, and the variant that was asked for.
     file: Option<(PathBuf, Option<String>)>,
     registry: Operators,
@@ -50,6 +55,7 @@ impl Sim {
                 name: name.into(),
                 ..Setup::default()
             },
+            options: Options::default(),
             file: None,
             registry: Operators::new(),
             operators: Vec::new(),
@@ -132,6 +138,18 @@ impl Sim {
         self
     }
 
+    /// What runs share; without this, the default of `sim::Isolation`.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.options.isolation = isolation;
+        self
+    }
+
+    /// A run that takes longer than this on the wall clock is given up; 60 s without this.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.options.limit = limit;
+        self
+    }
+
     /// A built-in property, by name.
     ///
     /// # Panics
@@ -193,8 +211,7 @@ impl Sim {
     pub fn explore(&self, seeds: SeedRange) -> Explored {
         let ready = self.ready();
         let list: Vec<u64> = seeds.iter().collect();
-        // Tests already run at once, as many as there are cores.
-        let found = explore(&ready.prepared, &list, 1, &|| {});
+        let found = ready.explore(&list);
         Explored { ready, found }
     }
 
@@ -224,7 +241,7 @@ impl Sim {
              to run the seed regardless, use .run({seed})",
             ready.hash
         );
-        let found = explore(&ready.prepared, &[seed], 1, &|| {});
+        let found = ready.explore(&[seed]);
         Explored { ready, found }
     }
 
@@ -272,6 +289,7 @@ impl Sim {
         };
         Ready {
             prepared,
+            options: self.options,
             files,
             variant,
             hash,
@@ -415,6 +433,7 @@ fn canonical(value: &Value) -> String {
 #[derive(Clone)]
 struct Ready {
     prepared: Prepared,
+    options: Options,
     files: Vec<InlinedFile>,
     variant: String,
     hash: String,
@@ -422,6 +441,13 @@ struct Ready {
 }
 
 impl Ready {
+    fn explore(&self, seeds: &[u64]) -> Exploration {
+        match explore(&self.prepared, seeds, &self.options, &mut || {}) {
+            Ok(found) => found,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn record(&self, seed: u64, run: Run) -> Recording {
         Recording {
             header: Header {
@@ -432,7 +458,7 @@ impl Ready {
                 scenario_hash: self.hash.clone(),
                 files: self.files.clone(),
                 seed,
-                isolation: crate::ISOLATION.to_owned(),
+                isolation: self.options.isolation.name().to_owned(),
                 replay: String::new(),
                 mode: run.trace.tape.mode,
                 replicas: run.trace.replicas.clone(),
@@ -458,8 +484,9 @@ impl Explored {
 
     /// The recording of the failing run of the lowest seed, if any run failed.
     pub fn first_failure(&self) -> Option<Recording> {
-        let (seed, _) = self.found.first_failure?;
-        Some(self.ready.record(seed, run(&self.ready.prepared, seed)))
+        let (seed, run) = self.found.first_failure.clone()?;
+        let run = with_logs(&self.ready.prepared, seed, run);
+        Some(self.ready.record(seed, run))
     }
 
     /// Panics with the failure block unless every property held in every run.

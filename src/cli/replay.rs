@@ -7,12 +7,14 @@ use reports::recording::Recording;
 use reports::{Rows, failure, timeline};
 use scenarios::load::Files;
 use serde_json::json;
+use sim::Isolation;
+use sim::isolation::{Batch, Lost, make_runs};
 use sim::operator::Operators;
 
 use super::output::{writable, write};
 use super::run::file_name;
 use super::{Failure, Format, Output, Program};
-use crate::exploration::{compare, run_to_show};
+use crate::exploration::{Options, compare, with_logs};
 use crate::plan::{self, Plan};
 
 #[derive(Debug, clap::Args)]
@@ -65,8 +67,29 @@ pub(super) fn replay(
         }
     };
     writable(&args.out)?;
-    let run = |_| run_to_show(&plan.prepared, seed).map_err(Failure::Fault);
-    let (first, second) = (run(1)?, run(2)?);
+    let isolation = Isolation::default();
+    let batch = Batch {
+        seeds: &[seed],
+        jobs: 1,
+        isolation,
+        limit: Options::default().limit,
+        check_one_in: 1,
+    };
+    let mut made = None;
+    make_runs(&plan.prepared, &batch, &mut |m| {
+        made = Some(m);
+        true
+    })
+    .map_err(|error| Failure::Fault(error.to_string()))?;
+    let Some(made) = made else {
+        return Err(Failure::Fault("no run came back".to_owned()));
+    };
+    let (first, second) = match (made.run, made.again) {
+        (Ok(first), Some(Ok(second))) => (first, second),
+        (Err(lost), _) | (Ok(_), Some(Err(lost))) => return gone(seed, &lost, output),
+        // A seed that is no multiple of one does not exist.
+        (Ok(_), None) => return Err(Failure::Fault("the seed was run only once".to_owned())),
+    };
     if let Some(mismatch) = compare(seed, &first, &second) {
         output.note(&format!(
             "error: seed {seed} is not deterministic, {}\n  help: docs/determinism.md lists the causes\n",
@@ -89,7 +112,8 @@ pub(super) fn replay(
         ));
         return Ok(3);
     }
-    let recording = plan.record(seed, first, &program.command);
+    let first = with_logs(&plan.prepared, seed, first);
+    let recording = plan.record(seed, first, isolation, &program.command);
     let path = args.out.join(file_name(&recording.header));
     write(&path, &recording.write())?;
     let violated = recording.verdict.violated();
@@ -121,6 +145,17 @@ pub(super) fn replay(
     let wanted = plan.expect.violated();
     let unexpected = violated.iter().any(|v| !wanted.iter().any(|w| w == v));
     Ok(u8::from(unexpected))
+}
+
+/// A run that gave nothing back: the operator's doing, or ours.
+fn gone(seed: u64, lost: &Lost, output: &Output) -> Result<u8, Failure> {
+    match lost {
+        Lost::Stuck(_) | Lost::Killed(_) => {
+            output.note(&format!("error: seed {seed} gave no verdict: {lost}\n"));
+            Ok(1)
+        }
+        Lost::Engine(_) | Lost::NotMade => Err(Failure::Fault(lost.to_string())),
+    }
 }
 
 /// A seed, or the seed of a token that names this very scenario.

@@ -6,12 +6,14 @@ use reports::failure;
 use scenarios::load::{self, Files};
 use scenarios::quantity::{SeedRange, seeds};
 use serde_json::{Value as Json, json};
+use sim::Isolation;
+use sim::isolation::IsolationError;
 use sim::operator::Operators;
 
 use super::output::{writable, write};
 use super::progress::Progress;
 use super::{Failure, Format, Output, Program, list, paths, table};
-use crate::exploration::{Exploration, Judgement, explore, run_to_show};
+use crate::exploration::{Exploration, Judgement, Options, explore, with_logs};
 use crate::plan::{self, Plan};
 
 #[derive(Debug, clap::Args)]
@@ -43,12 +45,41 @@ pub(super) struct Args {
     /// How many runs at once; as many as there are cores unless said
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// What runs share: `thread` the process, `fork` nothing
+    #[arg(long, value_enum)]
+    isolation: Option<Apart>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Where the recordings of failing runs go
     #[arg(long, default_value = "target/reconverge", value_name = "FOLDER")]
     out: PathBuf,
+}
+
+/// How runs are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Apart {
+    /// On threads of this process: fast
+    Thread,
+    /// Each in a process of its own: an abort or an endless loop ends that run alone
+    Fork,
+}
+
+impl From<Apart> for Isolation {
+    fn from(apart: Apart) -> Self {
+        match apart {
+            Apart::Thread => Isolation::Thread,
+            Apart::Fork => Isolation::Fork,
+        }
+    }
+}
+
+/// Runs that could not be kept apart.
+fn isolation(error: IsolationError) -> Failure {
+    Failure::usage(
+        error.to_string(),
+        "docs/determinism.md tells the two levels of isolation apart",
+    )
 }
 
 pub(super) fn seed_range(text: &str) -> Result<SeedRange, String> {
@@ -95,16 +126,22 @@ pub(super) fn run(
         }
     }
     writable(&args.out)?;
-    let jobs = args
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        jobs: args.jobs.unwrap_or(cores),
+        isolation: args
+            .isolation
+            .map_or_else(Isolation::default, Isolation::from),
+        ..Options::default()
+    };
     let work: Vec<(Plan, SeedRange, Vec<u64>)> =
         plans.into_iter().map(|p| with_seeds(p, args)).collect();
     let progress = Progress::new(work.iter().map(|(.., list)| list.len() as u64).sum());
     let mut explored = Vec::new();
     for (plan, range, list) in work {
         progress.case(plan.case.title());
-        let found = explore(&plan.prepared, &list, jobs, &|| progress.step());
+        let found =
+            explore(&plan.prepared, &list, &options, &mut || progress.step()).map_err(isolation)?;
         let judgement = found.judge(&plan.expect, list.len() == 1);
         explored.push(Explored {
             plan,
@@ -117,12 +154,14 @@ pub(super) fn run(
     progress.done();
     let mut blocks = String::new();
     for case in &mut explored {
-        let Some((seed, _)) = case.found.first_failure else {
+        let Some((seed, run)) = case.found.first_failure.clone() else {
             continue;
         };
         // Once more, with what operators log and where they panic: it costs too much to keep for every run.
-        let run = run_to_show(&case.plan.prepared, seed).map_err(Failure::Fault)?;
-        let recording = case.plan.record(seed, run, &program.command);
+        let run = with_logs(&case.plan.prepared, seed, run);
+        let recording = case
+            .plan
+            .record(seed, run, options.isolation, &program.command);
         let path = args.out.join(file_name(&recording.header));
         write(&path, &recording.write())?;
         blocks.push_str(&failure(&recording, output.colors));

@@ -220,3 +220,26 @@ fn serve_answers_over_http() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.contains("\"kind\":\"Namespace\""), "{answer}");
 }
+
+#[test]
+fn forks_find_what_threads_find() {
+    let folder = folder("isolation");
+    let out_folder = folder.display().to_string();
+    let found = |isolation: &str| {
+        let report = json(&[
+            "run",
+            "scenarios/races/dual-write.yaml",
+            "--seeds",
+            "30",
+            "--isolation",
+            isolation,
+            "--format",
+            "json",
+            "--out",
+            &out_folder,
+        ]);
+        let case = &report["cases"][0];
+        (case["violated"].clone(), case["failingRuns"].clone())
+    };
+    assert_eq!(found("thread"), found("fork"));
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use operators::all;
-use reconverge::exploration::{compare, explore, run_once};
+use reconverge::exploration::{Options, compare, explore, run_to_show};
 use reconverge::plan::{Plan, plan};
 use reconverge::reports::Recording;
 use reconverge::scenarios::load::Files;
@@ -27,7 +27,7 @@ fn race(name: &str, variant: &str) -> Plan {
 }
 
 fn fingerprint(plan: &Plan, seed: u64) -> String {
-    run_once(&plan.prepared, seed)
+    run_to_show(&plan.prepared, seed)
         .unwrap_or_else(|e| panic!("{e}"))
         .fingerprint()
         .to_string()
@@ -40,7 +40,7 @@ fn every_race_is_the_same_twice_in_one_process() {
             let plan = race(name, variant);
             for seed in 0..8 {
                 let run = |_| {
-                    run_once(&plan.prepared, seed)
+                    run_to_show(&plan.prepared, seed)
                         .unwrap_or_else(|e| panic!("{name} {variant} {seed}: {e}"))
                 };
                 let (first, second) = (run(1), run(2));
@@ -72,12 +72,19 @@ fn the_number_of_threads_changes_no_result() {
     let plan = race("dual-write", "buggy");
     let seeds: Vec<u64> = (0..40).collect();
     let summary = |threads| {
-        let found = explore(&plan.prepared, &seeds, threads, &|| {});
+        let options = Options {
+            jobs: threads,
+            ..Options::default()
+        };
+        let found =
+            explore(&plan.prepared, &seeds, &options, &mut || {}).expect("threads can be made");
         (
             found.runs,
             found.violated,
             found.failing_runs,
-            found.first_failure,
+            found
+                .first_failure
+                .map(|(seed, run)| (seed, run.fingerprint())),
         )
     };
     assert_eq!(summary(1), summary(4));
@@ -101,7 +108,7 @@ fn properties_only_read() {
     without.prepared = Prepared::new(setup).expect("the objects are the same");
     for seed in 0..6 {
         let upto = |plan: &Plan| {
-            let run = run_once(&plan.prepared, seed).unwrap_or_else(|e| panic!("{e}"));
+            let run = run_to_show(&plan.prepared, seed).unwrap_or_else(|e| panic!("{e}"));
             run.trace
         };
         let (with, without) = (upto(&plan), upto(&without));
@@ -141,6 +148,8 @@ fn a_replay_is_the_same_in_a_new_process() {
                 err(&output)
             );
             let (_, recording) = files(&folder).pop().expect("a recording was written");
+            let text = String::from_utf8(recording.clone()).expect("UTF-8");
+            Recording::read(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             (out(&output), recording)
         };
         let (first, second) = (replayed(1), replayed(2));

@@ -110,3 +110,40 @@ fn what_never_comes_true_is_told() {
         .explore(seeds(0..3))
         .assert_holds();
 }
+
+mod misbehaving {
+    use std::time::Duration;
+
+    use reconverge::sim::Isolation;
+    use reconverge::sim::isolation::Lost;
+
+    use super::*;
+
+    fn lost(sim: Sim) -> Lost {
+        let found = sim
+            .isolation(Isolation::Fork)
+            .limit(Duration::from_secs(2))
+            .explore(seeds(0..1));
+        found.exploration().lost[&0].clone()
+    }
+
+    #[test]
+    fn an_endless_loop_is_told_apart_from_a_finding() {
+        let spins = Sim::new("spins").operator("spinning", 1, |cx| async move {
+            while !cx.name.is_empty() {
+                std::hint::spin_loop();
+            }
+        });
+        assert_eq!(lost(spins), Lost::Stuck(2));
+    }
+
+    #[test]
+    fn an_abort_ends_its_run_alone() {
+        let aborts = Sim::new("aborts").operator("aborting", 1, |cx| async move {
+            if !cx.name.is_empty() {
+                std::process::abort();
+            }
+        });
+        assert_eq!(lost(aborts), Lost::Killed(6));
+    }
+}
