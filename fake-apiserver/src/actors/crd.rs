@@ -154,6 +154,7 @@ fn store(
             now: cx.now,
             ignored: Ignored::builtin(GROUP, PLURAL, subresource),
             by_webhook: false,
+            converted: &[],
             other_version: &|_| None,
         };
         apply::track(&tracking, Some(existing.value()), &mut value);

@@ -28,8 +28,11 @@ pub struct Tracking<'a> {
     pub now: Timestamp,
     /// What the endpoint ignores.
     pub ignored: Ignored,
-    /// True if a webhook converts between versions: what the object looks like in another one is not known here.
+    /// True if a webhook converts between versions: what the object looks like in another one is not known here, but for
+    /// what stands in `converted`.
     pub by_webhook: bool,
+    /// The object before and after in other versions, by version, as a webhook converted them.
+    pub converted: &'a [(CompactString, [Value; 2])],
     /// The schema of the same kind in another version, `None` where there is no such version: entries of it are dropped.
     pub other_version: &'a dyn Fn(&str) -> Option<&'a Schema>,
 }
@@ -247,7 +250,13 @@ impl<'a, 't> Versions<'a, 't> {
         let at = known.unwrap_or_else(|| {
             let shape = self.tracking.shape_of_version(api_version);
             let shape = shape.unwrap_or_else(|| self.tracking.shape());
-            let changes = unfiltered(shape, self.old, self.new);
+            let converted = self.tracking.converted.iter();
+            let mut converted = converted.filter(|(version, _)| version == api_version);
+            let (old, new) = match converted.next() {
+                Some((_, [old, new])) => (old, new),
+                None => (self.old, self.new),
+            };
+            let changes = unfiltered(shape, old, new);
             self.others.push((api_version.into(), changes));
             self.others.len() - 1
         });

@@ -19,6 +19,7 @@ fn tracking<'a>(schema: &'a Schema, api_version: &'a str, manager: &'a str) -> T
         now: Timestamp::from_seconds(1_000_000_000),
         ignored: Ignored::Nothing,
         by_webhook: false,
+        converted: &[],
         other_version: &|_| None,
     }
 }

@@ -44,19 +44,28 @@ impl Map {
             .binary_search_by(|(name, _)| name.as_str().cmp(key))
     }
 
+    // Where a field is. Most objects are small: there, looking at lengths first beats comparing strings for their order.
+    fn position(&self, key: &str) -> Option<usize> {
+        if self.fields.len() > 16 {
+            return self.find(key).ok();
+        }
+        let equal = |(name, _): &(CompactString, Value)| name.len() == key.len() && name == key;
+        self.fields.iter().position(equal)
+    }
+
     /// A field's value.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.find(key).ok().map(|i| &self.fields[i].1)
+        self.position(key).map(|i| &self.fields[i].1)
     }
 
     /// A field's value, to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.find(key).ok().map(|i| &mut self.fields[i].1)
+        self.position(key).map(|i| &mut self.fields[i].1)
     }
 
     /// True if the field is there.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.find(key).is_ok()
+        self.position(key).is_some()
     }
 
     /// Sets a field, returning the value it had.
@@ -77,7 +86,7 @@ impl Map {
 
     /// Removes a field.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.find(key).ok().map(|i| self.fields.remove(i).1)
+        self.position(key).map(|i| self.fields.remove(i).1)
     }
 
     /// The field's value, set to `default` first if absent.

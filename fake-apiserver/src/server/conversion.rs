@@ -139,6 +139,16 @@ pub(super) fn fill(
     Ok(())
 }
 
+/// One object in the version of a row, for the tracking of fields.
+pub(super) fn to_version(
+    s: &mut Session<'_>,
+    to: &Arc<Resource>,
+    object: &Value,
+) -> Result<Value, Halt> {
+    let mut converted = convert(s, to, vec![object.clone()])?;
+    Ok(converted.pop().unwrap_or_default())
+}
+
 /// Has objects of one version converted to the version of a row.
 fn convert(
     s: &mut Session<'_>,

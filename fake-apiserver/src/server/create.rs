@@ -34,7 +34,7 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     let shown = given_name(&object).to_owned();
     let manager = options.manager(s.request.header("user-agent"));
     lifecycle::admit_create(s, &row, &namespace, &shown)?;
-    managed::track(s, &row, "", None, &mut object, &manager);
+    managed::track(s, &row, "", None, &mut object, &manager)?;
     let created = finish(s, &row, object, &options, RvRule::Refuse)?;
     Ok(match created {
         Ok(object) => Answer::Stored {

@@ -1,8 +1,8 @@
 //! Where field management stands in a write's way; its rules are owned by `apply`.
 
-use super::Session;
+use super::{Halt, Session, conversion};
 use crate::apply::{self, Ignored, Tracking};
-use crate::json::Value;
+use crate::json::{CompactString, Value};
 use crate::registry::{Registry, Resource, split_api_version};
 use crate::schema::Schema;
 use crate::status::Status;
@@ -16,11 +16,52 @@ pub(super) fn track(
     live: Option<&Value>,
     object: &mut Value,
     manager: &str,
-) {
+) -> Result<(), Halt> {
+    let converted = match live {
+        Some(live) if row.custom.as_ref().is_some_and(|custom| custom.webhook) => {
+            match converted(s, row, live, object) {
+                Ok(converted) => converted,
+                // What cannot be converted cannot be tracked (F12).
+                Err(Halt::Failed(_)) => {
+                    object.remove(&["metadata", "managedFields"]);
+                    return Ok(());
+                }
+                Err(halt) => return Err(halt),
+            }
+        }
+        _ => Vec::new(),
+    };
     let registry = &s.core.registry;
-    with_tracking(registry, s.now, row, subresource, manager, |tracking| {
+    let who = (subresource, manager);
+    with_tracking(registry, s.now, row, who, &converted, |tracking| {
         apply::track(tracking, live, object);
     });
+    Ok(())
+}
+
+/// The object before and after in the other versions that its entries were made in.
+fn converted(
+    s: &mut Session<'_>,
+    row: &Resource,
+    live: &Value,
+    object: &Value,
+) -> Result<Vec<(CompactString, [Value; 2])>, Halt> {
+    let own = row.api_version();
+    let mut out: Vec<(CompactString, [Value; 2])> = Vec::new();
+    for entry in live.array_at(&["metadata", "managedFields"]) {
+        let version = entry.str_at(&["apiVersion"]);
+        if version == own || out.iter().any(|(known, _)| known == version) {
+            continue;
+        }
+        let (group, name) = split_api_version(version);
+        let other = s.core.registry.find(group, name, &row.plural).cloned();
+        if let Some(other) = other.filter(|other| other.id == row.id) {
+            let old = conversion::to_version(s, &other, live)?;
+            let new = conversion::to_version(s, &other, object)?;
+            out.push((version.into(), [old, new]));
+        }
+    }
+    Ok(out)
 }
 
 /// The same for a write of a controller inside the cluster.
@@ -33,9 +74,16 @@ pub(super) fn track_actor(
     object: &mut Value,
     manager: &str,
 ) {
-    with_tracking(registry, now, row, subresource, manager, |tracking| {
-        apply::track(tracking, Some(live), object);
-    });
+    with_tracking(
+        registry,
+        now,
+        row,
+        (subresource, manager),
+        &[],
+        |tracking| {
+            apply::track(tracking, Some(live), object);
+        },
+    );
 }
 
 /// Applies a configuration to the live object, or to none (F2).
@@ -49,7 +97,8 @@ pub(super) fn apply(
     force: bool,
 ) -> Result<Value, Status> {
     let registry = &s.core.registry;
-    with_tracking(registry, s.now, row, subresource, manager, |tracking| {
+    let who = (subresource, manager);
+    with_tracking(registry, s.now, row, who, &[], |tracking| {
         apply::apply(tracking, live, applied, force)
     })
 }
@@ -114,6 +163,7 @@ pub(super) fn track_created(
         now: s.now,
         ignored: Ignored::Nothing,
         by_webhook: false,
+        converted: &[],
         other_version: &|_| None,
     };
     apply::track(&tracking, None, object);
@@ -128,6 +178,7 @@ fn scale_tracking<'a>(s: &Session<'_>, schema: &'a Schema, manager: &'a str) -> 
         now: s.now,
         ignored: Ignored::Nothing,
         by_webhook: false,
+        converted: &[],
         other_version: &|_| None,
     }
 }
@@ -136,8 +187,8 @@ fn with_tracking<T>(
     registry: &Registry,
     now: Timestamp,
     row: &Resource,
-    subresource: &str,
-    manager: &str,
+    (subresource, manager): (&str, &str),
+    converted: &[(CompactString, [Value; 2])],
     call: impl FnOnce(&Tracking<'_>) -> T,
 ) -> T {
     let ignored = if row.is_custom() {
@@ -153,6 +204,7 @@ fn with_tracking<T>(
         now,
         ignored,
         by_webhook: row.custom.as_ref().is_some_and(|custom| custom.webhook),
+        converted,
         other_version: &|api_version| other_version(registry, row, api_version),
     })
 }

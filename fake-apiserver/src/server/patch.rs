@@ -42,7 +42,7 @@ pub(super) fn patch(
     }
     let mut object = decode(s, &row, &live, patched, kind, options.field_validation)?;
     body::check_place(s, &row, &mut object)?;
-    managed::track(s, &row, subresource, Some(&live), &mut object, &manager);
+    managed::track(s, &row, subresource, Some(&live), &mut object, &manager)?;
     create::dedup_owner_references(s, &mut object, true);
     let change = Change {
         row,

@@ -81,7 +81,7 @@ pub(super) fn create_virtual(
         return Err(Status::method_not_allowed().into());
     }
     let manager = options.manager(s.request.header("user-agent"));
-    super::managed::track(s, &row, "", None, &mut object, &manager);
+    super::managed::track(s, &row, "", None, &mut object, &manager)?;
     let namespace = s.request.info.namespace.clone();
     let sent_options = options.to_value("CreateOptions");
     let attributes = super::Attributes {

@@ -38,7 +38,7 @@ pub(super) fn update(
     check_uid(&row, &existing, &object, options.dry_run)?;
     let held = existing.clone();
     let shown = conversion::live_ref(s, &row, &held)?;
-    managed::track(s, &row, subresource, Some(&shown), &mut object, &manager);
+    managed::track(s, &row, subresource, Some(&shown), &mut object, &manager)?;
     let change = Change {
         row,
         subresource,
@@ -78,7 +78,7 @@ fn create_missing(
         s.request.info.name.clone(),
     );
     lifecycle::admit_create(s, &row, &namespace, &name)?;
-    managed::track(s, &row, "", None, &mut object, manager);
+    managed::track(s, &row, "", None, &mut object, manager)?;
     created(
         create::finish(s, &row, object, options, RvRule::Ignore)?,
         row,
