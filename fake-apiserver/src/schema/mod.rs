@@ -15,6 +15,7 @@ pub(crate) mod cache;
 pub mod crd;
 mod decode;
 mod default;
+mod document;
 pub mod format;
 pub mod go;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod validate;
 pub use builtin::Schemas;
 pub use decode::{Decoded, decode, normalise, settle, zero_of as zero};
 pub use default::{default, fill_defaults};
+pub use document::complaints;
 pub use list_type::{duplicates, validate_lists};
 pub use metadata::validate_embedded;
 pub use prune::{coerce_metadata, coerce_nulls, decode_custom, prune, whole_numbers};

@@ -36,7 +36,12 @@ pub(super) fn object(
         }
     };
     let value = type_meta::check(s, row, parsed.value, &s.request.body)?;
-    let (value, unknown) = decode(row, value)?;
+    let (value, mut unknown) = decode(row, value)?;
+    let mut duplicates = duplicates;
+    if kind == BodyType::Json && !row.is_custom() && duplicates.len() + unknown.len() > 1 {
+        duplicates = schema::complaints(&s.request.body, &parsed.duplicates, &unknown);
+        unknown.clear();
+    }
     let head = format!(
         "{} in version {} cannot be handled as a {}: ",
         row.kind,
