@@ -19,13 +19,43 @@ mod webhooks;
 
 use crate::auth;
 use crate::json::Value;
-use crate::server::{Halt, Session, WebhookReply};
+use crate::registry::{Registry, ResourceId};
+use crate::server::{Core, Halt, Session, WebhookReply};
 use crate::status::Status;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::server::Attributes;
 
 use reinvocation::Reinvocation;
+
+/// The resources of webhook configurations and bindings, mutating and validating.
+static ASKING: LazyLock<[Vec<ResourceId>; 2]> = LazyLock::new(|| {
+    let registry = Registry::new();
+    let ids = |plurals: [&str; 2]| {
+        let found = plurals.iter().filter_map(|plural| {
+            let row = registry.find("admissionregistration.k8s.io", "v1", plural)?;
+            Some(row.id)
+        });
+        found.collect()
+    };
+    [
+        ids([
+            "mutatingwebhookconfigurations",
+            "mutatingadmissionpolicybindings",
+        ]),
+        ids([
+            "validatingwebhookconfigurations",
+            "validatingadmissionpolicybindings",
+        ]),
+    ]
+});
+
+/// Whether there is any webhook or bound policy that mutating (or validating) admission would ask.
+pub(crate) fn asks(core: &Core, mutating: bool) -> bool {
+    let ids = &ASKING[usize::from(!mutating)];
+    ids.iter().any(|id| core.store.len(*id) > 0)
+}
 
 /// Mutating admission: policies, then webhooks, and once more where asked for. The object is
 /// in the row's version, `null` for deletions. True if it was changed.
@@ -38,6 +68,9 @@ pub(crate) fn mutate(
     let mut changed = false;
     if attributes.operation != "DELETE" {
         plugins::mutate(s, attributes, object)?;
+    }
+    if !asks(s.core, true) {
+        return Ok(false);
     }
     for again in [false, true] {
         changed |= policies::mutate(s, attributes, object, &mut policies, again)?;
@@ -56,8 +89,10 @@ pub(crate) fn validate(
     object: Option<&Value>,
 ) -> Result<(), Halt> {
     plugins::validate(s, attributes, object)?;
-    policies::validate(s, attributes, object)?;
-    webhooks::validate(s, attributes, object)?;
+    if asks(s.core, false) {
+        policies::validate(s, attributes, object)?;
+        webhooks::validate(s, attributes, object)?;
+    }
     plugins::charge(s, attributes, object)
 }
 
@@ -157,3 +192,6 @@ pub(crate) fn reply_body(url: &str, reply: &WebhookReply) -> Result<bytes::Bytes
         (error, _) => Err(error.unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,9 @@ pub fn authorize(
     path: &str,
     grants: &dyn Grants,
 ) -> Result<(), Status> {
+    if rbac::all_powerful(user, grants) {
+        return Ok(());
+    }
     let attributes = Attributes::of_request(info, path);
     let decision = rbac::decide(user, &attributes, grants);
     if decision.allowed {

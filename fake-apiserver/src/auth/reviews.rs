@@ -2,7 +2,7 @@
 //!
 //! Behaviour: `pkg/registry/{authorization,authentication}` (O5).
 
-use super::rbac::{Attributes, Grants, decide, visit_rules};
+use super::rbac::{Attributes, Grants, all_powerful, decide, visit_rules};
 use super::with_default_groups;
 use crate::json;
 use crate::json::{Map, Value};
@@ -172,7 +172,7 @@ fn rules(object: &Value, user: &User, grants: &dyn Grants) -> Result<Value, Stat
         return Err(Status::bad_request("no namespace on request"));
     }
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
-    if grants.open() || user.groups.iter().any(|group| group == "system:masters") {
+    if all_powerful(user, grants) {
         resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
         paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }

@@ -38,3 +38,6 @@ pub use eval::{Bindings, Failure, Outcome, evaluate};
 pub use signatures::{AUTHORIZER, RESOURCE_CHECK};
 pub use types::{Decl, Type};
 pub use value::Val;
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ pub(super) fn mutate(
     attributes: &Attributes<'_>,
     object: &mut Value,
 ) -> Result<bool, Halt> {
-    if attributes.subresource == "scale" {
+    if attributes.subresource == "scale" && admission::asks(s.core, true) {
         let mut view = scale::admitted(s, attributes.row, object, true);
         let old = attributes
             .old
@@ -101,7 +101,10 @@ pub(super) fn mutate(
         }
         return Ok(changed);
     }
-    let tracked = object.at(&["metadata", "managedFields"]).cloned();
+    let tracked = match admission::asks(s.core, true) {
+        true => object.at(&["metadata", "managedFields"]).cloned(),
+        false => None,
+    };
     let changed = admission::mutate(s, attributes, object)?;
     if changed {
         super::managed::check_admitted(s, tracked, object);
@@ -135,7 +138,7 @@ pub(super) fn validate(
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<(), Halt> {
-    if attributes.subresource == "scale" {
+    if attributes.subresource == "scale" && admission::asks(s.core, false) {
         let view = |parent: &Value| scale::admitted(s, attributes.row, parent, false);
         let (object, old) = (object.map(view), attributes.old.map(view));
         let attributes = Attributes {

@@ -1,0 +1,295 @@
+//! Stories of admission, told through the server's outer interface.
+
+use crate::ids::SeededIds;
+use crate::json;
+use crate::json::Value;
+use crate::server::{
+    ApiServer, Authorization, CallId, Config, Cx, Output, RequestId, ServerId, WebhookReply,
+};
+use crate::time::Timestamp;
+use base64::Engine as _;
+use bytes::Bytes;
+
+struct World {
+    server: ApiServer,
+    ids: SeededIds,
+    now: Timestamp,
+    next: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let config = Config {
+            caches_follow: true,
+            authorization: Authorization::AlwaysAllow,
+            ..Config::default()
+        };
+        World {
+            server: ApiServer::new(&config),
+            ids: SeededIds::new(7),
+            now: Timestamp(config.began.micros() + 1_000_000),
+            next: 0,
+        }
+    }
+
+    fn submit(&mut self, method: &str, path: &str, body: &Value) -> Vec<Output> {
+        self.next += 1;
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(
+                "content-type",
+                match method {
+                    "PATCH" => "application/merge-patch+json",
+                    _ => "application/json",
+                },
+            )
+            .body(Bytes::from(json::to_vec(body)))
+            .unwrap();
+        let mut cx = Cx {
+            now: self.now,
+            ids: &mut self.ids,
+        };
+        self.server
+            .submit(&mut cx, ServerId(0), RequestId(self.next), request)
+    }
+
+    fn answer(&mut self, call: CallId, reply: WebhookReply) -> Vec<Output> {
+        let mut cx = Cx {
+            now: self.now,
+            ids: &mut self.ids,
+        };
+        self.server.answer(&mut cx, call, reply)
+    }
+
+    /// A webhook configuration for ConfigMaps with hooks of these names.
+    fn configure(&mut self, kind: &str, hooks: &[(&str, Value)]) {
+        let hooks: Vec<Value> = hooks
+            .iter()
+            .map(|(name, more)| {
+                let mut hook = json!({
+                    "name": *name, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                    "clientConfig": {"url": (format!("http://hooks/{name}"))},
+                    "rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+                });
+                hook["clientConfig"]["url"] = format!("https://hooks/{name}").into();
+                hook["clientConfig"]["caBundle"] = "YQ==".into();
+                for (key, value) in more.as_object().into_iter().flatten() {
+                    hook[key] = value.clone();
+                }
+                hook
+            })
+            .collect();
+        let plural = format!("{}s", kind.to_ascii_lowercase());
+        let body = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+            "metadata": {"name": "c"}, "webhooks": (Value::Array(hooks)),
+        });
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
+        let outputs = self.submit("POST", &path, &body);
+        assert_eq!(replied(&outputs).0, 201, "{}", replied(&outputs).1);
+    }
+
+    fn create(&mut self, name: &str) -> Vec<Output> {
+        let body = json!({"metadata": {"name": name}, "data": {"k": "v"}});
+        self.submit("POST", "/api/v1/namespaces/default/configmaps", &body)
+    }
+}
+
+fn replied(outputs: &[Output]) -> (u16, Value) {
+    for output in outputs {
+        if let Output::Reply { response, .. } = output {
+            let body = json::parse(response.body()).unwrap_or_default();
+            return (response.status().as_u16(), body);
+        }
+    }
+    panic!("no reply among {outputs:?}")
+}
+
+/// The calls under way: number, URL, review.
+fn called(outputs: &[Output]) -> Vec<(CallId, String, Value)> {
+    let mut calls = Vec::new();
+    for output in outputs {
+        if let Output::Call { call, request, .. } = output {
+            calls.push((
+                *call,
+                request.url.clone(),
+                json::parse(&request.body).unwrap(),
+            ));
+        }
+    }
+    calls
+}
+
+fn allowed(review: &Value, patch: Option<Value>) -> WebhookReply {
+    let mut response = json!({"uid": (review["request"]["uid"].clone()), "allowed": true});
+    if let Some(patch) = patch {
+        let text = base64::engine::general_purpose::STANDARD.encode(json::to_vec(&patch));
+        response["patch"] = text.into();
+        response["patchType"] = "JSONPatch".into();
+    }
+    reply(
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}),
+    )
+}
+
+fn reply(body: Value) -> WebhookReply {
+    WebhookReply::Answered {
+        status: 200,
+        body: json::to_vec(&body).into(),
+    }
+}
+
+#[test]
+fn ad1_mutating_webhooks_one_by_one_then_validating_ones_at_once() {
+    let mut world = World::new();
+    let none = Value::object();
+    world.configure(
+        "MutatingWebhookConfiguration",
+        &[
+            ("a.example.com", none.clone()),
+            ("b.example.com", none.clone()),
+        ],
+    );
+    world.configure(
+        "ValidatingWebhookConfiguration",
+        &[("v.example.com", none.clone()), ("w.example.com", none)],
+    );
+    let outputs = world.create("x");
+    let calls = called(&outputs);
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].1, "https://hooks/a.example.com?timeout=10s");
+    let patch = json!([{"op": "add", "path": "/data/a", "value": "1"}]);
+    let outputs = world.answer(calls[0].0, allowed(&calls[0].2, Some(patch)));
+    let calls = called(&outputs);
+    assert_eq!(calls.len(), 1, "b sees what a did");
+    assert_eq!(
+        calls[0].2["request"]["object"]["data"],
+        json!({"a": "1", "k": "v"})
+    );
+    let outputs = world.answer(calls[0].0, allowed(&calls[0].2, None));
+    let calls = called(&outputs);
+    assert_eq!(calls.len(), 2);
+    assert!(
+        world
+            .answer(calls[1].0, allowed(&calls[1].2, None))
+            .is_empty()
+    );
+    let (code, object) = replied(&world.answer(calls[0].0, allowed(&calls[0].2, None)));
+    assert_eq!(
+        (code, object["data"].clone()),
+        (201, json!({"a": "1", "k": "v"}))
+    );
+}
+
+#[test]
+fn ad4_a_failed_call_refuses_unless_failures_are_ignored() {
+    let mut world = World::new();
+    world.configure(
+        "ValidatingWebhookConfiguration",
+        &[("v.example.com", Value::object())],
+    );
+    let calls = called(&world.create("x"));
+    let (code, status) = replied(&world.answer(calls[0].0, WebhookReply::TimedOut));
+    assert_eq!(code, 500);
+    assert_eq!(
+        status.str_at(&["message"]),
+        "Internal error occurred: failed calling webhook \"v.example.com\": failed to call webhook: Post \"https://hooks/v.example.com?timeout=10s\": context deadline exceeded"
+    );
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/c";
+    world.submit("DELETE", path, &Value::object());
+    let ignore = json!({"failurePolicy": "Ignore"});
+    world.configure(
+        "ValidatingWebhookConfiguration",
+        &[("v.example.com", ignore)],
+    );
+    let calls = called(&world.create("x"));
+    let (code, _) = replied(&world.answer(calls[0].0, WebhookReply::TimedOut));
+    assert_eq!(code, 201);
+}
+
+#[test]
+fn ad8_a_write_that_lost_the_race_is_asked_about_again() {
+    let mut world = World::new();
+    assert_eq!(replied(&world.create("x")).0, 201);
+    let only = json!({"rules": [{"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+        "objectSelector": {"matchLabels": {"slow": "1"}}});
+    world.configure("ValidatingWebhookConfiguration", &[("v.example.com", only)]);
+    let path = "/api/v1/namespaces/default/configmaps/x";
+    let slow = json!({"metadata": {"labels": {"slow": "1"}}, "data": {"a": "1"}});
+    let calls = called(&world.submit("PATCH", path, &slow));
+    assert_eq!(calls.len(), 1);
+    // Another write lands while the webhook thinks.
+    let (code, _) = replied(&world.submit("PATCH", path, &json!({"data": {"b": "2"}})));
+    assert_eq!(code, 200);
+    let outputs = world.answer(calls[0].0, allowed(&calls[0].2, None));
+    let again = called(&outputs);
+    assert_eq!(again.len(), 1, "called again with the newer state");
+    assert_eq!(
+        again[0].2["request"]["oldObject"]["data"],
+        json!({"b": "2", "k": "v"})
+    );
+    let (code, object) = replied(&world.answer(again[0].0, allowed(&again[0].2, None)));
+    assert_eq!(code, 200);
+    assert_eq!(object["data"], json!({"a": "1", "b": "2", "k": "v"}));
+}
+
+#[test]
+fn ad7_a_validating_policy_denies_with_its_message() {
+    let mut world = World::new();
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let policy = json!({"metadata": {"name": "p"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]},
+        "variables": [{"name": "k", "expression": "object.data.k"}],
+        "validations": [{"expression": "variables.k != 'v'", "messageExpression": "'k is ' + variables.k"}],
+    }});
+    let outputs = world.submit(
+        "POST",
+        &format!("{group}/validatingadmissionpolicies"),
+        &policy,
+    );
+    assert_eq!(replied(&outputs).0, 201, "{}", replied(&outputs).1);
+    assert_eq!(replied(&world.create("before")).0, 201);
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}});
+    world.submit(
+        "POST",
+        &format!("{group}/validatingadmissionpolicybindings"),
+        &binding,
+    );
+    let (code, status) = replied(&world.create("x"));
+    assert_eq!(code, 422);
+    assert_eq!(
+        status.str_at(&["message"]),
+        "configmaps \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: k is v"
+    );
+}
+
+#[test]
+fn ad7a_a_mutating_policy_builds_what_it_applies() {
+    let mut world = World::new();
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let policy = json!({"metadata": {"name": "p"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]},
+        "reinvocationPolicy": "Never",
+        "mutations": [
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{metadata: Object.metadata{labels: {'a': object.data.k}}}"}},
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('b'), value: object.metadata.labels.a + '!'}]"}},
+        ],
+    }});
+    let outputs = world.submit(
+        "POST",
+        &format!("{group}/mutatingadmissionpolicies"),
+        &policy,
+    );
+    assert_eq!(replied(&outputs).0, 201, "{}", replied(&outputs).1);
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p"}});
+    world.submit(
+        "POST",
+        &format!("{group}/mutatingadmissionpolicybindings"),
+        &binding,
+    );
+    let (code, object) = replied(&world.create("x"));
+    assert_eq!(code, 201, "{object}");
+    assert_eq!(object["data"], json!({"b": "v!", "k": "v"}));
+    assert_eq!(object["metadata"]["labels"], json!({"a": "v"}));
+}
