@@ -34,10 +34,21 @@ pub(crate) struct Forked {
 }
 
 /// Whether no other thread of this process is at work. One that sleeps is allowed: libtest's main thread waits while a
-/// single test runs.
+/// single test runs; it may take a moment to get there.
 pub(crate) fn may_fork() -> bool {
+    const MOMENTS: usize = 200;
+    (0..MOMENTS).any(|moment| {
+        if moment > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        others().is_none_or(|busy| !busy)
+    })
+}
+
+/// Whether the one other thread of this process is at work; none if there is no other.
+fn others() -> Option<bool> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
-        return false;
+        return Some(true);
     };
     // SAFETY: the call has no arguments and cannot fail.
     let own = unsafe { libc::syscall(libc::SYS_gettid) }.to_string();
@@ -50,10 +61,8 @@ pub(crate) fn may_fork() -> bool {
             .next()
             .is_some_and(|rest| rest.starts_with('S'))
     };
-    match others.next() {
-        None => true,
-        Some(other) => sleeps(&other) && others.next().is_none(),
-    }
+    let other = others.next()?;
+    Some(!sleeps(&other) || others.next().is_some())
 }
 
 /// Forks; the child does `work` and hands back its bytes.
