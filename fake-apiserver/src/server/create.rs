@@ -95,9 +95,6 @@ pub(super) fn finish(
     loop {
         let mut object = admitted.clone();
         fill_system_fields(s, row, &mut object);
-        if let Some(schema) = row.schema {
-            schema::settle(schema, &mut object);
-        }
         s.with_strategy(row, "", options.dry_run, |cx| {
             row.strategy.prepare_create(cx, &mut object)
         })?;
@@ -129,6 +126,9 @@ pub(super) fn finish(
         s.with_strategy(row, "", options.dry_run, |cx| {
             row.strategy.allocate(cx, &mut object, None)
         })?;
+        if let Some(schema) = row.schema {
+            schema::settle(schema, &mut object);
+        }
         if options.dry_run {
             // POST echoes a revision sent with a dry run (C2).
             if !versioned {

@@ -210,6 +210,9 @@ pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
     s.with_strategy(&row, subresource, dry_run, |cx| {
         row.strategy.allocate(cx, &mut object, Some(old))
     })?;
+    if let Some(schema) = row.schema {
+        schema::settle(schema, &mut object);
+    }
     finish(s, row, existing, object, dry_run)
 }
 
@@ -306,9 +309,6 @@ fn prepare(
     old: &Value,
     dry_run: bool,
 ) -> Result<(), Status> {
-    if let Some(schema) = row.schema {
-        schema::settle(schema, object);
-    }
     let old_metadata = &old["metadata"];
     let keep = |object: &mut Value, field: &str| match old_metadata.get(field) {
         Some(value) => object.set(&["metadata", field], value),

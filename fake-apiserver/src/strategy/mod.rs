@@ -117,7 +117,7 @@ pub trait Strategy: Send + Sync {
 
     /// Whether a change bumps the generation (kinds that have one). Not asked for `/status`.
     fn changes_generation(&self, new: &Value, old: &Value) -> bool {
-        new.get("spec") != old.get("spec")
+        !field::semantically_equal(&new["spec"], &old["spec"])
     }
 
     /// After validation, just before storing: takes what must be unique (cluster IPs, node ports).

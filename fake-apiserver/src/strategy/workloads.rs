@@ -221,7 +221,7 @@ impl Strategy for Workload {
         object: &Value,
         name: &str,
     ) -> Option<json::CompactString> {
-        let counted = matches!(self, ReplicaSet | ReplicationController);
+        let counted = *self == ReplicationController;
         (counted && name == "status.replicas").then(|| {
             object
                 .i64_at(&["status", "replicas"])
@@ -232,7 +232,7 @@ impl Strategy for Workload {
     }
 
     fn check_field(&self, resource: &Resource, name: &str) -> Result<(), String> {
-        if name == "status.replicas" && matches!(self, ReplicaSet | ReplicationController) {
+        if name == "status.replicas" && *self == ReplicationController {
             return Ok(());
         }
         super::default_check_field(resource, name)
