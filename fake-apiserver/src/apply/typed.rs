@@ -158,7 +158,7 @@ fn fields_below(shape: Shape<'_>, value: &Value) -> (FieldSet, bool) {
 pub(crate) fn merge(shape: Shape<'_>, live: &mut Value, applied: &Value) {
     match applied {
         Value::Object(theirs) if shape.is_granular_map() => match live {
-            Value::Object(ours) if !(ours.is_empty() && theirs.is_empty()) => {
+            Value::Object(ours) if !ours.is_empty() || !theirs.is_empty() => {
                 let mut new = Vec::new();
                 for (name, item) in theirs {
                     match ours.get_mut(name) {
@@ -174,7 +174,7 @@ pub(crate) fn merge(shape: Shape<'_>, live: &mut Value, applied: &Value) {
             let list = shape.list();
             match live {
                 Value::Array(ours)
-                    if !list.is_atomic() && !(ours.is_empty() && theirs.is_empty()) =>
+                    if !list.is_atomic() && (!ours.is_empty() || !theirs.is_empty()) =>
                 {
                     let merged = merge_lists(&list, std::mem::take(ours), theirs);
                     *ours = merged;

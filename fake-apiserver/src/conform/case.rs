@@ -140,7 +140,7 @@ impl Case {
     /// Reads a case from its document; the error says what is missing.
     pub fn of(doc: &Doc) -> Result<Case, String> {
         let name = text(doc, "case")?;
-        let needs = doc.get("needs").map_or(Vec::new(), |n| strings(n));
+        let needs = doc.get("needs").map_or(Vec::new(), strings);
         let steps = doc
             .get("steps")
             .ok_or("no steps")?

@@ -447,10 +447,10 @@ impl Types {
     }
 
     fn add(&mut self, schema: &'static Schema) {
-        if let Some(name) = schema.name() {
-            if self.named.insert(name, schema).is_some() {
-                return;
-            }
+        if let Some(name) = schema.name()
+            && self.named.insert(name, schema).is_some()
+        {
+            return;
         }
         let fields = schema.fields().iter().map(|field| field.schema());
         fields

@@ -277,7 +277,7 @@ pub(crate) fn deletes(row: &Resource, existing: &Object, new: &Value) -> bool {
     existing.is_terminating()
         && new.array_at(&["metadata", "finalizers"]).is_empty()
         && grace.unwrap_or(0) == 0
-        && !(row.is("", "namespaces") && !new.array_at(&["spec", "finalizers"]).is_empty())
+        && (!row.is("", "namespaces") || new.array_at(&["spec", "finalizers"]).is_empty())
 }
 
 /// D4, D5: the resourceVersion of the body against the stored one. Sets it to the stored one.

@@ -53,6 +53,7 @@ pub struct Entry {
 
 impl Entry {
     /// The object after the write, `None` = deleted.
+    #[expect(clippy::new_ret_no_self, reason = "new is the counterpart of old here")]
     pub fn new(&self) -> Option<&Arc<Object>> {
         (!self.deleted).then_some(&self.object)
     }

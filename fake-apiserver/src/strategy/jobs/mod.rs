@@ -309,6 +309,7 @@ fn cron_job(errors: &mut Errors, spec: &At, old: Option<&Value>) {
 
 #[cfg(test)]
 mod tests {
+    use super::validation::count_indexes;
     use super::*;
 
     #[test]
