@@ -8,8 +8,10 @@
 //! Source: apiextensions-apiserver `pkg/apis/apiextensions/validation/validation.go`, `…/v1/{defaults,conversion}.go`.
 
 mod internal;
+mod keywords;
 mod paths;
 mod schemas;
+mod structure;
 mod webhook;
 
 use crate::json::{Map, Value};
