@@ -86,6 +86,17 @@ pub(crate) fn take() -> Vec<SpanNote> {
     TABLE.with(|table| std::mem::take(&mut table.borrow_mut().notes))
 }
 
+/// Puts the ends that a replica's death left behind in order: its tasks are dropped in one that depends on a counter of
+/// tokio's which all runs of a process share.
+pub(crate) fn order_ends() {
+    TABLE.with(|table| {
+        table.borrow_mut().notes.sort_by_key(|note| match note {
+            SpanNote::Ended { reconcile } => Some(*reconcile),
+            _ => None,
+        });
+    });
+}
+
 /// The reconcile whose span is entered now.
 pub(crate) fn current_reconcile() -> Option<ReconcileId> {
     TABLE.with(|table| {

@@ -367,6 +367,7 @@ impl World<'_> {
         self.knowledge.forget(id);
         // What its destructors panicked with, or opened and closed, belongs to nobody.
         panics::take();
+        spans::order_ends();
         self.read_spans(id);
         self.agenda
             .put(Choice::Start(id), SimTime(entropy::now().0 + restart_us));
