@@ -310,7 +310,6 @@ fn cron_job(errors: &mut Errors, spec: &At, old: Option<&Value>) {
 #[cfg(test)]
 mod tests {
     use super::validation::count_indexes;
-    use super::*;
 
     #[test]
     fn o9_indexes_are_counted() {
