@@ -301,6 +301,14 @@ fn an_exit_ends_the_process_and_not_the_run() {
     simulate(1, || {
         let mut process = process(async { std::process::exit(3) });
         assert_eq!(process.step(0, || {}).exited, Some(3));
+        drop(process);
+        let mut next = self::process(async { std::process::exit(0) });
+        assert_eq!(next.step(0, || {}).exited, Some(0));
+    });
+    // On another thread, which may have the first one's place in memory.
+    simulate(1, || {
+        let mut process = process(async { std::process::exit(4) });
+        assert_eq!(process.step(0, || {}).exited, Some(4));
     });
 }
 

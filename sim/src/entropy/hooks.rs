@@ -5,7 +5,7 @@
 //! `clock_nanosleep`, `exit`, `pthread_create`. What the C library calls within itself is not seen.
 //!
 //! `exit` while a replica is stepped notes the status and unwinds the task that called it: std calls it through frames
-//! that have nothing to clean up. std lets a process exit once; see `docs/determinism.md` for the second time.
+//! that have nothing to clean up. See [`reopen_exit`] for what std keeps of it.
 #![expect(
     unsafe_code,
     reason = "interposing C symbols is what this module is for"
@@ -254,12 +254,50 @@ unsafe fn us(time: *const libc::timespec) -> u64 {
 unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
     if stepping() {
         on_exit(status);
+        // SAFETY: this thread is in std's `exit` and comes back from it.
+        unsafe { reopen_exit() };
         std::panic::resume_unwind(Box::new(ReplicaExit));
     }
     // SAFETY: the C library's own function of that name and type.
     unsafe {
         let real: extern "C" fn(c_int) -> ! = std::mem::transmute(next_symbol(c"exit".as_ptr()));
         real(status)
+    }
+}
+
+unsafe extern "C" {
+    // Set by the linker: where the statics begin that are zero at first, and where they end.
+    static __bss_start: u8;
+    static _end: u8;
+}
+
+/// Takes back that this thread is ending the process.
+///
+/// std lets only one thread of a process exit: it keeps that thread's `errno` address in a static of its own, makes every
+/// other thread wait for ever, and aborts when the same one comes again. A replica's exit must not use that up: the
+/// next run's would abort, and the harness's own would hang. The static has no name to link to, but it is the one word
+/// among the zero-initialised ones that holds this thread's `errno` address.
+///
+/// # Safety
+/// The thread must be inside `std::process::exit` and must leave it by unwinding.
+unsafe fn reopen_exit() {
+    // SAFETY: the address of this thread's errno is always valid; the linker's symbols have addresses, nothing is read.
+    let (own, start, end) = unsafe {
+        (
+            libc::__errno_location() as usize,
+            &raw const __bss_start as usize,
+            &raw const _end as usize,
+        )
+    };
+    let mut at = start.next_multiple_of(size_of::<usize>());
+    while at + size_of::<usize>() <= end {
+        // SAFETY: an aligned word of this program's own statics; other threads' writes are not torn by an atomic access.
+        let word = unsafe { &*(at as *const std::sync::atomic::AtomicUsize) };
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        if word.load(relaxed) == own {
+            let _ = word.compare_exchange(own, 0, relaxed, relaxed);
+        }
+        at += size_of::<usize>();
     }
 }
 
