@@ -113,6 +113,9 @@ impl World<'_> {
 
     /// Whether a fault of the plan stops this cache now.
     fn begin_lag(&mut self, server: ServerId, resource: ResourceId) -> bool {
+        if !self.may_strike() {
+            return false;
+        }
         let Some(row) = self.server.registry().by_id(resource) else {
             return false;
         };

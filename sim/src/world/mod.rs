@@ -296,13 +296,18 @@ impl<'s> World<'s> {
         (view, &mut self.report)
     }
 
+    /// Whether a fault could strike now: what a fault is judged by need not be worked out if none can.
+    fn may_strike(&self) -> bool {
+        self.faults_left > 0 && self.progress.faults_on()
+    }
+
     /// Whether one of the plan's faults strikes here, and which.
     fn strike(
         &mut self,
         site: &'static str,
         fits: impl Fn(&Self, &Fault) -> bool,
     ) -> Option<&'s Fault> {
-        if self.faults_left == 0 || !self.progress.faults_on() {
+        if !self.may_strike() {
             return None;
         }
         let setup = self.setup;

@@ -179,6 +179,9 @@ impl World<'_> {
 
     /// Whether a pause befalls the replica just before something reaches it. A jump of its clock does not hold that up.
     fn struck_while_running(&mut self, id: ReplicaId, choice: Choice) -> bool {
+        if !self.may_strike() {
+            return false;
+        }
         let operator = self.operator_of(id).to_owned();
         let struck = self.strike("run", |_, fault| match fault {
             Fault::Pause { operator: of, .. } | Fault::ClockSkew { operator: of, .. } => {
@@ -400,6 +403,9 @@ impl World<'_> {
 
     /// The moment right after a delivery, where a crash may strike.
     pub(super) fn after_delivery(&mut self, id: ReplicaId) {
+        if !self.may_strike() {
+            return;
+        }
         let operator = self.operator_of(id).to_owned();
         let struck = self.strike("delivery", |_, fault| {
             matches!(fault, Fault::Crash { operator: of, after: CrashPoint::AnyDelivery, .. }

@@ -215,6 +215,9 @@ impl World<'_> {
 
     /// Whether a fault of the plan befalls the watch instead of the delivery.
     fn watch_struck(&mut self, watch: WatchId) -> bool {
+        if !self.may_strike() {
+            return false;
+        }
         let Some(open) = self.watches.get(&watch) else {
             return false;
         };
