@@ -151,10 +151,6 @@ pub fn make_runs(
     Ok(())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "runs at once are made on threads"
-)]
 fn on_threads(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made) -> bool) {
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::sync_channel(batch.jobs.max(1) * 2);

@@ -106,10 +106,6 @@ impl Operators {
     }
 
     /// Registers an operator under the name that scenario files use, such as `webapp::run`.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a registry is built by adding; nothing is summed"
-    )]
     pub fn add<F, Fut>(mut self, name: impl Into<String>, run: F) -> Self
     where
         F: Fn(OperatorContext) -> Fut + Send + Sync + 'static,

@@ -118,8 +118,7 @@ fn everything(seed: u64) -> String {
             drive(&mut process, SimTime(10_000_000)),
             Some(Ended::Returned(Ok(())))
         );
-        let text = text.lock().expect("one thread").clone();
-        text
+        std::mem::take(&mut *text.lock().expect("one thread"))
     })
 }
 

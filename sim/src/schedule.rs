@@ -122,7 +122,7 @@ impl Chooser {
             Source::Boring => 0,
             Source::Seed(streams) => streams.delay.below(max + 1),
             Source::Tape { .. } => {
-                self.from_tape(site, ChoiceKind::Delay, |entry| Some(entry.taken.min(max)))
+                self.read_tape(site, ChoiceKind::Delay, |entry| Some(entry.taken.min(max)))
             }
         };
         self.record(site, ChoiceKind::Delay, Options::UpTo(max), taken);
@@ -141,7 +141,7 @@ impl Chooser {
             Source::Seed(streams) if may_pass && streams.order.one_in(12) => count - 1,
             Source::Seed(streams) => streams.order.below(count - u64::from(may_pass)),
             Source::Tape { .. } => {
-                self.from_tape("order", ChoiceKind::Order, |entry| by_name(entry, &names))
+                self.read_tape("order", ChoiceKind::Order, |entry| by_name(entry, &names))
             }
         };
         self.record("order", ChoiceKind::Order, Options::Names(names), taken);
@@ -167,7 +167,7 @@ impl Chooser {
             Source::Boring => 0,
             Source::Seed(streams) => streams.fault(faults),
             Source::Tape { .. } => {
-                self.from_tape(site, ChoiceKind::Fault, |entry| by_name(entry, &names))
+                self.read_tape(site, ChoiceKind::Fault, |entry| by_name(entry, &names))
             }
         };
         self.record(site, ChoiceKind::Fault, Options::Names(names), taken);
@@ -187,7 +187,7 @@ impl Chooser {
     }
 
     /// The next entry's decision, if it was made at this site; else the default.
-    fn from_tape(
+    fn read_tape(
         &mut self,
         site: &str,
         kind: ChoiceKind,
@@ -226,7 +226,7 @@ fn mode_of(mode: Mode, seed: u64) -> TapeMode {
     match mode {
         Mode::Timed => TapeMode::Timed,
         Mode::Controlled => TapeMode::Controlled,
-        Mode::Portfolio if seed % 2 == 0 => TapeMode::Timed,
+        Mode::Portfolio if seed.is_multiple_of(2) => TapeMode::Timed,
         Mode::Portfolio => TapeMode::Controlled,
     }
 }

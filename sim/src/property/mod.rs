@@ -147,12 +147,6 @@ pub struct About {
     pub detail: Option<String>,
 }
 
-impl Default for StepId {
-    fn default() -> Self {
-        StepId(0)
-    }
-}
-
 impl Report {
     pub(crate) fn judging(&mut self, name: &str, record: &Record) {
         if self.name != name {

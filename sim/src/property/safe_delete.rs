@@ -38,10 +38,8 @@ impl Property for SafeDelete {
                 call,
                 body: Some(body),
                 ..
-            } if call.verb == "delete" => {
-                if has_precondition(*body, view) {
-                    self.guarded.insert(*request);
-                }
+            } if call.verb == "delete" && has_precondition(*body, view) => {
+                self.guarded.insert(*request);
             }
             Event::RequestCommitted { request, .. } if !self.guarded.contains(request) => {
                 let Some(sent) = self.sent.get(*request) else {

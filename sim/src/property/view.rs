@@ -184,9 +184,9 @@ impl View<'_> {
     /// An object as it was at a revision; none if it was not there.
     pub(crate) fn object_at(&self, of: &Entry, revision: Revision) -> Option<&Object> {
         let history = self.server.store().history_since(of.resource, 0);
-        let before = history.filter(|entry| entry.revision <= revision.0 && entry.key == of.key);
+        let mut before = history.filter(|entry| entry.revision <= revision.0 && entry.key == of.key);
         before
-            .last()
+            .next_back()
             .filter(|entry| !entry.deleted)
             .map(|entry| &*entry.object)
     }

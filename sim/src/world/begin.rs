@@ -50,7 +50,7 @@ pub(crate) fn base(setup: &Setup) -> Result<ApiServer, SetupError> {
     };
     let mut begin = Begin {
         server: ApiServer::new(&config),
-        ids: SeededIds::new(0x7365_7475_70),
+        ids: SeededIds::new(0x0073_6574_7570),
     };
     for crd in &setup.crds {
         begin.create(crd)?;
