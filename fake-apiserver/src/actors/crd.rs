@@ -28,6 +28,8 @@ const PLURAL: &str = "customresourcedefinitions";
 /// What the controllers of definitions remember.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Definitions {
+    // The set of all definitions, once known.
+    id: Option<ResourceId>,
     // Names of definitions that have to be looked at.
     queue: BTreeSet<CompactString>,
     // Definitions being deleted, by the set of their objects.
@@ -55,7 +57,12 @@ pub(crate) fn observe(core: &mut Core, entry: &Arc<Entry>) {
         let name = name.clone();
         core.actors.definitions.queue.insert(name);
     }
-    if entry.resource != row(core).id {
+    let id = match core.actors.definitions.id {
+        Some(id) => id,
+        None => row(core).id,
+    };
+    core.actors.definitions.id = Some(id);
+    if entry.resource != id {
         return;
     }
     let name = CompactString::from(entry.key.name());

@@ -7,8 +7,8 @@
 use super::{Cx, Strategy, restore};
 use crate::cel;
 use crate::json::{CompactString, Value};
-use crate::registry::Resource;
 use crate::registry::custom::CustomVersion;
+use crate::registry::{Resource, split_api_version};
 use crate::schema;
 use crate::status::{Cause, Status};
 
@@ -194,18 +194,17 @@ fn blocks_rules(cause: &Cause) -> bool {
 }
 
 fn type_meta(resource: &Resource, object: &Value) -> Vec<Cause> {
-    let wanted = [
-        ("kind", resource.kind.to_string()),
-        ("apiVersion", resource.api_version()),
-    ];
-    let wrong = wanted
-        .iter()
-        .filter(|(name, wanted)| object.str_at(&[name]) != wanted);
-    let causes = wrong.map(|(name, wanted)| {
-        let value = Value::from(object.str_at(&[name]));
-        Cause::invalid(*name, &value, &format!("must be {wanted}"))
-    });
-    causes.collect()
+    let mut causes = Vec::new();
+    let (kind, version) = (object.str_at(&["kind"]), object.str_at(&["apiVersion"]));
+    if kind != resource.kind {
+        let text = format!("must be {}", resource.kind);
+        causes.push(Cause::invalid("kind", &kind.into(), &text));
+    }
+    if split_api_version(version) != (&*resource.group, &*resource.version) {
+        let text = format!("must be {}", resource.api_version());
+        causes.push(Cause::invalid("apiVersion", &version.into(), &text));
+    }
+    causes
 }
 
 // The numbers behind `/scale` must be numbers.
