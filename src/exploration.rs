@@ -220,6 +220,36 @@ fn count(tallies: &mut BTreeMap<String, Tally>, property: &str, seed: u64) {
     tally.first_seed = tally.first_seed.min(seed);
 }
 
+/// Runs one seed twice, kept apart as asked.
+pub fn run_twice(prepared: &Prepared, seed: u64, options: &Options) -> Result<(Run, Run), NoRun> {
+    let batch = Batch {
+        seeds: &[seed],
+        jobs: 1,
+        isolation: options.isolation,
+        limit: options.limit,
+        check_one_in: 1,
+    };
+    let mut made = None;
+    make_runs(prepared, &batch, &mut |m| {
+        made = Some(m);
+        true
+    })?;
+    let made = made.ok_or(Lost::NotMade)?;
+    // Seed 0 is a multiple of one, as every seed is: there is a second run.
+    Ok((made.run?, made.again.ok_or(Lost::NotMade)??))
+}
+
+/// Why a seed gave no run.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NoRun {
+    /// Runs cannot be kept apart here.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
+    /// The run was lost: an operator's doing, or ours.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
 /// Runs one seed on a thread of this process, with logs and backtraces: for a run that is going to be shown.
 pub fn run_to_show(prepared: &Prepared, seed: u64) -> Result<Run, String> {
     let options = RunOptions {

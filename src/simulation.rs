@@ -18,9 +18,7 @@ use sim::property::{PropertySpec, View};
 use sim::run::{Prepared, Run};
 use sim::setup::{Action, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep};
 
-use crate::exploration::{
-    Exploration, Judgement, Options, compare, explore, run_to_show, with_logs,
-};
+use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::Fnv;
 
 /// A simulation: a cluster, operators, what happens to them, and what must hold.
@@ -220,7 +218,7 @@ impl Sim {
     /// # Panics
     /// If the scenario file is wrong, or the engine fails.
     pub fn run(&self, seed: u64) -> Run {
-        run(&self.ready().prepared, seed)
+        self.ready().run_twice(seed).0
     }
 
     /// Runs the seed that a token names, and nothing else: `v1.9f3a07c1.42`.
@@ -356,13 +354,6 @@ fn setup_of((name, replicas, run): &(String, u32, OperatorFn)) -> OperatorSetup 
     }
 }
 
-fn run(prepared: &Prepared, seed: u64) -> Run {
-    match run_to_show(prepared, seed) {
-        Ok(run) => run,
-        Err(fault) => panic!("fault of reconverge at seed {seed}: {fault}"),
-    }
-}
-
 /// The hash that tokens carry. What is code (operators, closures) counts by its name.
 fn hash(setup: &Setup, files: &[InlinedFile], variant: &str) -> String {
     let mut hash = Fnv::default();
@@ -445,6 +436,13 @@ impl Ready {
         match explore(&self.prepared, seeds, &self.options, &mut || {}) {
             Ok(found) => found,
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn run_twice(&self, seed: u64) -> (Run, Run) {
+        match run_twice(&self.prepared, seed, &self.options) {
+            Ok(runs) => runs,
+            Err(error) => panic!("seed {seed} gave no run: {error}"),
         }
     }
 
@@ -544,8 +542,8 @@ impl Explored {
 /// # Panics
 /// If the runs differ.
 pub fn assert_deterministic(sim: &Sim, seed: u64) {
-    let prepared = sim.ready().prepared;
-    if let Some(mismatch) = compare(seed, &run(&prepared, seed), &run(&prepared, seed)) {
+    let (first, second) = sim.ready().run_twice(seed);
+    if let Some(mismatch) = compare(seed, &first, &second) {
         panic!("seed {seed} is not deterministic, {}", mismatch.difference);
     }
 }

@@ -7,14 +7,13 @@ use reports::recording::Recording;
 use reports::{Rows, failure, timeline};
 use scenarios::load::Files;
 use serde_json::json;
-use sim::Isolation;
-use sim::isolation::{Batch, Lost, make_runs};
+use sim::isolation::Lost;
 use sim::operator::Operators;
 
 use super::output::{writable, write};
 use super::run::file_name;
 use super::{Failure, Format, Output, Program};
-use crate::exploration::{Options, compare, with_logs};
+use crate::exploration::{NoRun, Options, compare, run_twice, with_logs};
 use crate::plan::{self, Plan};
 
 #[derive(Debug, clap::Args)]
@@ -67,28 +66,11 @@ pub(super) fn replay(
         }
     };
     writable(&args.out)?;
-    let isolation = Isolation::default();
-    let batch = Batch {
-        seeds: &[seed],
-        jobs: 1,
-        isolation,
-        limit: Options::default().limit,
-        check_one_in: 1,
-    };
-    let mut made = None;
-    make_runs(&plan.prepared, &batch, &mut |m| {
-        made = Some(m);
-        true
-    })
-    .map_err(|error| Failure::Fault(error.to_string()))?;
-    let Some(made) = made else {
-        return Err(Failure::Fault("no run came back".to_owned()));
-    };
-    let (first, second) = match (made.run, made.again) {
-        (Ok(first), Some(Ok(second))) => (first, second),
-        (Err(lost), _) | (Ok(_), Some(Err(lost))) => return gone(seed, &lost, output),
-        // A seed that is no multiple of one does not exist.
-        (Ok(_), None) => return Err(Failure::Fault("the seed was run only once".to_owned())),
+    let options = Options::default();
+    let (first, second) = match run_twice(&plan.prepared, seed, &options) {
+        Ok(runs) => runs,
+        Err(NoRun::Isolation(error)) => return Err(Failure::Fault(error.to_string())),
+        Err(NoRun::Lost(lost)) => return gone(seed, &lost, output),
     };
     if let Some(mismatch) = compare(seed, &first, &second) {
         output.note(&format!(
@@ -113,7 +95,7 @@ pub(super) fn replay(
         return Ok(3);
     }
     let first = with_logs(&plan.prepared, seed, first);
-    let recording = plan.record(seed, first, isolation, &program.command);
+    let recording = plan.record(seed, first, options.isolation, &program.command);
     let path = args.out.join(file_name(&recording.header));
     write(&path, &recording.write())?;
     let violated = recording.verdict.violated();
