@@ -4,7 +4,7 @@
 //! Source: structured-merge-diff v6 `merge/update.go`, apimachinery `util/managedfields/internal/{structuredmerge,
 //! lastappliedmanager,lastappliedupdater,skipnonapplied,conflict}.go`.
 
-use super::compare::{self, Comparison};
+use super::compare;
 use super::entries::{self, Entry};
 use super::field_set::FieldSet;
 use super::managed::{self, Tracking, Versions};
@@ -56,10 +56,9 @@ pub fn apply(
     }
     managed::reconcile(tracking, &mut entries);
     let kubectl = tracking.manager == "kubectl";
-    let mut outcome = attempt(tracking, &base, applied, entries.clone(), force);
-    if let Err(Refusal::Conflicts(conflicts)) = &outcome
-        && kubectl
-    {
+    let again = kubectl.then(|| entries.clone());
+    let mut outcome = attempt(tracking, &base, applied, entries, force);
+    if let (Err(Refusal::Conflicts(conflicts)), Some(entries)) = (&outcome, again) {
         outcome = match after_client_side_apply(tracking, &base, conflicts.clone()) {
             conflicts if conflicts.is_empty() => attempt(tracking, &base, applied, entries, true),
             conflicts => Err(Refusal::Conflicts(conflicts)),
@@ -119,8 +118,9 @@ fn attempt(
         prune(tracking, &mut merged, &entries, &last).map_err(Refusal::Failed)?;
     }
     let changes = managed::changes(tracking, shape, base, &merged);
+    let mut versions = Versions::new(tracking, base, &merged, changes);
     if !force {
-        let conflicts = conflicts(tracking, base, &merged, &changes, &entries[..at]);
+        let conflicts = conflicts(&mut versions, &entries[..at]);
         if !conflicts.is_empty() {
             return Err(Refusal::Conflicts(conflicts));
         }
@@ -131,26 +131,19 @@ fn attempt(
         entries[at].time = tracking.time();
     }
     managed::strip(&mut entries[at].fields);
-    managed::settle(tracking, base, &merged, changes, &mut entries, Some(at));
+    managed::settle(&mut versions, &mut entries, Some(at));
     Ok((changed.then_some(merged), entries))
 }
 
-fn conflicts(
-    tracking: &Tracking<'_>,
-    base: &Value,
-    merged: &Value,
-    changes: &Comparison,
-    others: &[Entry],
-) -> Conflicts {
-    let mut versions = Versions::new(tracking, base, merged, changes.clone());
-    let mut found: Conflicts = others
-        .iter()
-        .map(|entry| {
-            let changes = versions.changes(&entry.api_version);
-            (entry.clone(), entry.fields.intersection(&changes.taken))
-        })
-        .filter(|(_, fields)| !fields.is_empty())
-        .collect();
+fn conflicts(versions: &mut Versions<'_, '_>, others: &[Entry]) -> Conflicts {
+    let mut found: Conflicts = Vec::new();
+    for entry in others {
+        let taken = &versions.changes(&entry.api_version).taken;
+        let fields = entry.fields.intersection(taken);
+        if !fields.is_empty() {
+            found.push((entry.clone(), fields));
+        }
+    }
     found.sort_by_cached_key(|(entry, _)| entry.identifier());
     found
 }

@@ -151,8 +151,9 @@ pub(crate) fn record(
     manager: &str,
 ) {
     let changes = changes(tracking, tracking.shape(), old, new);
-    let mut taken = changes.taken.clone();
-    settle(tracking, old, new, changes, entries, None);
+    let mut versions = Versions::new(tracking, old, new, changes);
+    settle(&mut versions, entries, None);
+    let mut taken = versions.own.taken;
     strip(&mut taken);
     if taken.is_empty() {
         return;
@@ -196,14 +197,10 @@ fn unfiltered(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison {
 
 /// Takes changed and removed fields from all entries but one; entries left with nothing go.
 pub(crate) fn settle(
-    tracking: &Tracking<'_>,
-    old: &Value,
-    new: &Value,
-    changes: Comparison,
+    versions: &mut Versions<'_, '_>,
     entries: &mut Vec<Entry>,
     but: Option<usize>,
 ) {
-    let mut versions = Versions::new(tracking, old, new, changes);
     for (index, entry) in entries.iter_mut().enumerate() {
         if Some(index) != but {
             let changes = versions.changes(&entry.api_version);
