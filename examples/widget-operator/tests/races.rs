@@ -27,5 +27,5 @@ fn two_replicas_agree() {
 fn one_seed_is_one_run() {
     let first = widgets().run(7);
     let second = widgets().run(7);
-    assert_eq!(first.trace.fingerprint(), second.trace.fingerprint());
+    assert_eq!(first.fingerprint(), second.fingerprint());
 }
