@@ -133,6 +133,7 @@ pub async fn serve(options: Options, ready: impl FnOnce(&Ready)) -> Result<(), E
         token: token.clone(),
         user: User {
             name: "admin".to_owned(),
+            uid: "admin".to_owned(),
             groups,
             ..User::default()
         },
