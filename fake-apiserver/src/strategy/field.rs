@@ -396,4 +396,13 @@ mod tests {
         assert!(semantically_equal(&json!({"a": null, "b": []}), &json!({})));
         assert!(!semantically_equal(&json!({"a": 1}), &json!({})));
     }
+
+    #[test]
+    fn o4_amounts_are_equal_in_any_spelling() {
+        let with = |cpu: &str| json!({"resources": {"limits": {"cpu": cpu}}});
+        assert!(semantically_equal(&with("1"), &with("1000m")));
+        assert!(!semantically_equal(&with("1"), &with("1001m")));
+        let data = |text: &str| json!({"data": {"cpu": text}});
+        assert!(!semantically_equal(&data("1"), &data("1000m")));
+    }
 }

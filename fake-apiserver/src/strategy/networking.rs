@@ -405,3 +405,45 @@ fn ip_block(errors: &mut Errors, at: &At) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(check: fn(&mut Errors, &At), value: Value) -> Vec<String> {
+        let mut errors = Errors::default();
+        check(&mut errors, &At::named("spec", &value));
+        errors.causes.iter().map(|cause| cause.text()).collect()
+    }
+
+    #[test]
+    fn d8_an_ingress_needs_rules_or_a_backend() {
+        assert_eq!(
+            told(ingress, json!({})),
+            ["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"]
+        );
+        let path = json!({"path": "/a//b", "pathType": "Exact", "backend": {"service": {"name": "s", "port": {"number": 80}}}});
+        assert_eq!(
+            told(
+                ingress,
+                json!({"rules": [{"host": "*.x.example", "http": {"paths": [path]}}]})
+            ),
+            ["spec.rules[0].http.paths[0].path: Invalid value: \"/a//b\": must not contain '//'"]
+        );
+    }
+
+    #[test]
+    fn d8_an_exception_lies_within_its_block() {
+        let peer =
+            json!({"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "11.0.0.0/8"]}});
+        assert_eq!(
+            told(
+                policy,
+                json!({"podSelector": {}, "ingress": [{"from": [peer]}]})
+            ),
+            [
+                "spec.ingress[0].from[0].ipBlock.except[1]: Invalid value: \"11.0.0.0/8\": must be a strict subset of `cidr`"
+            ]
+        );
+    }
+}

@@ -160,3 +160,28 @@ fn binding_subject(errors: &mut Errors, at: &At, namespaced: bool) {
         _ => errors.unsupported(&at.field("kind"), &["ServiceAccount", "User", "Group"]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn d8_rules_are_of_resources_or_of_urls() {
+        let told = |rule: Value, namespaced: bool| {
+            let mut errors = Errors::default();
+            policy_rule(&mut errors, &At::named("rules[0]", &rule), namespaced);
+            let fields = errors.causes.iter();
+            fields
+                .map(|cause| cause.field.clone())
+                .collect::<Vec<String>>()
+        };
+        let urls = json!({"nonResourceURLs": ["/healthz"], "verbs": ["get"]});
+        assert!(told(urls.clone(), false).is_empty());
+        assert_eq!(told(urls, true), ["rules[0].nonResourceURLs"]);
+        assert_eq!(
+            told(json!({"verbs": ["get"]}), false),
+            ["rules[0].apiGroups", "rules[0].resources"]
+        );
+    }
+}

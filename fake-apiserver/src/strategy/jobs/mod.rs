@@ -323,4 +323,17 @@ mod tests {
             "too large index: \"10\""
         );
     }
+
+    #[test]
+    fn o9_a_job_takes_the_labels_of_its_template() {
+        let mut job = json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"template": {}}});
+        generate_selector(&mut job);
+        own_labels(&mut job);
+        assert_eq!(job["metadata"]["labels"]["job-name"], "a");
+        assert!(Jobs.first_write_counts(&job));
+        job.set(&["metadata", "labels"], json!({"app": "x"}));
+        own_labels(&mut job);
+        assert_eq!(job["metadata"]["labels"], json!({"app": "x"}));
+        assert!(!Jobs.first_write_counts(&job));
+    }
 }
