@@ -249,7 +249,7 @@ mod tests {
         let mut versions = vec![
             "foo", "v1alpha1", "v2", "v1beta1", "v10", "v2beta2", "v1", "v3alpha1",
         ];
-        versions.sort_by(|a, b| priority(b).cmp(&priority(a)));
+        versions.sort_by_key(|name| std::cmp::Reverse(priority(name)));
         assert_eq!(
             versions,
             [
