@@ -18,7 +18,13 @@ use serde_json::json;
 
 /// What the user asks for.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[kube(group = "example.com", version = "v1", kind = "Widget", namespaced, status = "WidgetStatus")]
+#[kube(
+    group = "example.com",
+    version = "v1",
+    kind = "Widget",
+    namespaced,
+    status = "WidgetStatus"
+)]
 pub struct WidgetSpec {
     /// The colour to paint the widget in.
     pub colour: String,
@@ -35,7 +41,10 @@ pub struct WidgetStatus {
 impl Widget {
     /// Whether the newest spec has been painted.
     pub fn is_ready(&self) -> bool {
-        let observed = self.status.as_ref().and_then(|status| status.observed_generation);
+        let observed = self
+            .status
+            .as_ref()
+            .and_then(|status| status.observed_generation);
         observed.is_some() && observed == self.metadata.generation
     }
 }
@@ -86,7 +95,11 @@ async fn reconcile(widget: Arc<Widget>, client: Arc<Client>) -> Result<Action, E
             "status": {"observedGeneration": widget.metadata.generation},
         });
         let reported = widgets
-            .patch_status(&widget.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+            .patch_status(
+                &widget.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(patch),
+            )
             .await;
         match reported {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
@@ -105,7 +118,10 @@ async fn paint(widget: &Widget, paints: &Api<ConfigMap>) -> Result<(), kube::Err
             owner_references: widget.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        data: Some(BTreeMap::from([("colour".to_owned(), widget.spec.colour.clone())])),
+        data: Some(BTreeMap::from([(
+            "colour".to_owned(),
+            widget.spec.colour.clone(),
+        )])),
         ..ConfigMap::default()
     };
     match paints.get_opt(&name).await? {
@@ -113,7 +129,9 @@ async fn paint(widget: &Widget, paints: &Api<ConfigMap>) -> Result<(), kube::Err
         Some(found) if found.data == wanted.data => {}
         Some(found) => {
             wanted.metadata.resource_version = found.resource_version();
-            paints.replace(&name, &PostParams::default(), &wanted).await?;
+            paints
+                .replace(&name, &PostParams::default(), &wanted)
+                .await?;
         }
     }
     Ok(())

@@ -15,7 +15,9 @@ fn widgets() -> Sim {
             "spec": {"colour": "red"},
         }))
         .operator("widget-operator", 2, |cx| widget_operator::run(cx.client))
-        .eventually("every Widget is ready", |s| s.list::<Widget>().iter().all(Widget::is_ready))
+        .eventually("every Widget is ready", |s| {
+            s.list::<Widget>().iter().all(Widget::is_ready)
+        })
 }
 
 #[test]

@@ -184,7 +184,8 @@ impl View<'_> {
     /// An object as it was at a revision; none if it was not there.
     pub(crate) fn object_at(&self, of: &Entry, revision: Revision) -> Option<&Object> {
         let history = self.server.store().history_since(of.resource, 0);
-        let mut before = history.filter(|entry| entry.revision <= revision.0 && entry.key == of.key);
+        let mut before =
+            history.filter(|entry| entry.revision <= revision.0 && entry.key == of.key);
         before
             .next_back()
             .filter(|entry| !entry.deleted)
