@@ -43,7 +43,7 @@ pub async fn buggy(client: Client) {
 
 /// Gives the child a name that follows from its owner, and takes AlreadyExists for success.
 pub async fn fixed(client: Client) {
-    control(client, |app, client| ensure(app, client)).await;
+    control(client, ensure).await;
 }
 
 async fn ensure(app: Arc<WebApp>, client: Client) -> Result<Action, Error> {
