@@ -310,6 +310,9 @@ fn cron_job(errors: &mut Errors, spec: &At, old: Option<&Value>) {
 #[cfg(test)]
 mod tests {
     use super::validation::count_indexes;
+    use super::{Jobs, generate_selector, own_labels};
+    use crate::json;
+    use crate::strategy::Strategy;
 
     #[test]
     fn o9_indexes_are_counted() {
