@@ -6,17 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Chore;
+use crate::ids::Ids;
 use crate::json;
 use crate::json::{CompactString, Value};
 use crate::registry::{Resource, ResourceId};
-use crate::request::DeleteOptions;
-use crate::server::{Core, Cx, FOREGROUND, ORPHAN, last_finalizer_gone, remove};
+use crate::request::{DeleteOptions, WriteOptions};
+use crate::server::{Change, Core, FOREGROUND, Halt, ORPHAN, Session, delete_one, store_change};
 use crate::status::go_quote;
-use crate::store::{Entry, Key, Object, Origin};
+use crate::store::{Entry, Key, Object, itoa};
+use crate::time::Timestamp;
 
-const ACTOR: Origin = Origin::Actor("garbage-collector");
+const ACTOR: &str = "garbage-collector";
+/// How long something refused is left alone.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// An object with owners.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct Collector {
     dependents: BTreeMap<CompactString, BTreeSet<CompactString>>,
     /// Objects to look at, by uid.
     queue: BTreeMap<CompactString, (ResourceId, Key)>,
+    /// Objects of the queue that are left alone until a time.
+    later: BTreeMap<CompactString, Timestamp>,
     /// Kinds of custom objects that were deleted: their owners are gone even when the kind is (the REST mapper remembers).
     gone_kinds: BTreeSet<(CompactString, CompactString)>,
 }
@@ -83,6 +90,7 @@ impl Collector {
                     collector.gone_kinds.insert(kind);
                 }
                 collector.queue.remove(&uid);
+                collector.later.remove(&uid);
                 collector.enqueue_dependents(&uid);
                 for owner in old_owners {
                     Collector::enqueue_waiting_owner(core, &entry.key, owner);
@@ -176,38 +184,72 @@ impl Collector {
         }
     }
 
-    pub(super) fn chores(&self, chores: &mut Vec<Chore>) {
-        chores.extend(
-            self.queue
-                .iter()
-                .map(|(uid, (resource, key))| Chore::CollectGarbage {
-                    resource: *resource,
-                    key: key.clone(),
-                    uid: uid.clone(),
-                }),
-        );
+    pub(super) fn chores(&self, now: Timestamp, chores: &mut Vec<Chore>) {
+        for (uid, (resource, key)) in &self.queue {
+            if self.later.get(uid).is_some_and(|time| *time > now) {
+                continue;
+            }
+            chores.push(Chore::CollectGarbage {
+                resource: *resource,
+                key: key.clone(),
+                uid: uid.clone(),
+            });
+        }
     }
 
-    /// Looks at one object of the queue.
-    pub(super) fn perform(core: &mut Core, cx: &mut Cx<'_>, uid: &str) {
-        let Some((resource, key)) = core.actors.collector().queue.remove(uid) else {
-            return;
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.later.values().min().copied()
+    }
+
+    /// Looks at one object of the queue. What admission refuses is tried again later.
+    pub(super) fn act(s: &mut Session<'_>, uid: &str) -> Result<(), Halt> {
+        s.actor = Some(ACTOR);
+        let collector = s.core.actors.collector();
+        let place = match collector.queue.remove(uid) {
+            Some(place) => {
+                collector.later.remove(uid);
+                s.attempt.done = vec![place.0.0.to_string(), place.1.as_str().to_owned()];
+                Some(place)
+            }
+            // Run again after a wait: the queue has been left already.
+            None => match s.attempt.done.as_slice() {
+                [resource, key] => resource
+                    .parse()
+                    .ok()
+                    .map(|id| (ResourceId(id), Key::from_text(key))),
+                _ => None,
+            },
         };
-        let Some(row) = core.registry.by_id(resource).cloned() else {
-            return;
+        let Some((resource, key)) = place else {
+            return Ok(());
         };
-        let Some(object) = core.store.get(resource, &key).cloned() else {
-            return;
+        let Some(row) = s.core.registry.by_id(resource).cloned() else {
+            return Ok(());
+        };
+        let Some(object) = s.core.store.get(resource, &key).cloned() else {
+            return Ok(());
         };
         if object.uid() != uid {
-            return;
+            return Ok(());
         }
-        if object.is_terminating() && has_finalizer(&object, ORPHAN) {
-            orphan_dependents(core, cx, &row, &object);
+        let result = if object.is_terminating() && has_finalizer(&object, ORPHAN) {
+            orphan_dependents(s, &row, &object)
         } else if waits(&object) {
-            release_if_alone(core, cx, &row, &object);
+            release_if_alone(s, &row, &object)
         } else if !object.is_terminating() {
-            attempt_to_delete(core, cx, &row, &object);
+            attempt_to_delete(s, &row, &object)
+        } else {
+            Ok(())
+        };
+        match result {
+            Err(Halt::Failed(_)) => {
+                let later = s.now + RETRY;
+                let collector = s.core.actors.collector();
+                collector.queue.insert(uid.into(), (resource, key));
+                collector.later.insert(uid.into(), later);
+                Ok(())
+            }
+            other => other,
         }
     }
 }
@@ -241,16 +283,20 @@ fn is_present(core: &Core, dependent: &Key, reference: &Value) -> bool {
 }
 
 /// I1, I2: deletes an object all of whose owners are gone, or drops the references to those that are.
-fn attempt_to_delete(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, object: &Arc<Object>) {
+fn attempt_to_delete(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    object: &Arc<Object>,
+) -> Result<(), Halt> {
     let key = Key::new(object.namespace(), object.name());
     let (mut solid, mut dangling, mut waiting) = (0, Vec::new(), Vec::new());
     let references = owners(object.value());
     for reference in references {
-        match find_owner(core, &key, reference) {
+        match find_owner(s.core, &key, reference) {
             // I7: a kind that is not known yet may be later.
             None => {
-                report_wrong_namespace(core, cx, object, reference);
-                return;
+                report_wrong_namespace(s, object, reference);
+                return Ok(());
             }
             Some(None) => dangling.push(reference["uid"].clone()),
             Some(Some((_, owner))) if waits(&owner) => waiting.push(reference["uid"].clone()),
@@ -259,41 +305,37 @@ fn attempt_to_delete(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, obje
     }
     for reference in references {
         if dangling.contains(&reference["uid"]) {
-            report_wrong_namespace(core, cx, object, reference);
+            report_wrong_namespace(s, object, reference);
         }
     }
     if references.is_empty() || (dangling.is_empty() && waiting.is_empty()) {
-        return;
+        return Ok(());
     }
     if solid > 0 {
         let gone = |reference: &Value| {
             dangling.contains(&reference["uid"]) || waiting.contains(&reference["uid"])
         };
-        rewrite_owners(core, cx, row, object, |owners| {
-            owners.retain(|owner| !gone(owner))
-        });
-        return;
+        return rewrite_owners(s, row, object, |owners| owners.retain(|owner| !gone(owner)));
     }
     let uid = object.uid();
-    let dependents = core.actors.collector().dependents.get(uid).cloned();
+    let dependents = s.core.actors.collector().dependents.get(uid).cloned();
     let policy = if !waiting.is_empty() && dependents.is_some_and(|set| !set.is_empty()) {
         // I8: in a circle nobody may wait for anybody.
-        let circle = any_dependent_waits(core, uid);
+        let circle = any_dependent_waits(s.core, uid);
         let mut current = object.clone();
         if circle {
-            rewrite_owners(core, cx, row, object, |owners| {
+            rewrite_owners(s, row, object, |owners| {
                 for owner in owners {
                     if blocks(owner) {
                         owner["blockOwnerDeletion"] = Value::Bool(false);
                     }
                 }
-            });
-            if let Some(now) = core.store.get(row.id, &key) {
+            })?;
+            if let Some(now) = s.core.store.get(row.id, &key) {
                 current = now.clone();
             }
         }
-        delete(core, cx, row, &current, "Foreground");
-        return;
+        return delete(s, row, &current, "Foreground");
     } else if has_finalizer(object, ORPHAN) {
         "Orphan"
     } else if has_finalizer(object, FOREGROUND) {
@@ -301,15 +343,22 @@ fn attempt_to_delete(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, obje
     } else {
         "Background"
     };
-    delete(core, cx, row, object, policy);
+    delete(s, row, object, policy)
 }
 
-fn delete(core: &mut Core, cx: &Cx<'_>, row: &Resource, object: &Arc<Object>, policy: &str) {
+fn delete(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    object: &Arc<Object>,
+    policy: &str,
+) -> Result<(), Halt> {
     let options = DeleteOptions {
         propagation: Some(policy.to_owned()),
+        uid: Some(object.uid().to_owned()),
+        resource_version: Some(itoa(object.revision()).to_string()),
         ..DeleteOptions::default()
     };
-    remove(core, row, object, &options, ACTOR, cx.now);
+    delete_one(s, row, object, object.name(), &options).map(|_| ())
 }
 
 fn any_dependent_waits(core: &mut Core, uid: &str) -> bool {
@@ -336,9 +385,13 @@ fn dependents(core: &mut Core, uid: &str) -> Vec<(Arc<Resource>, Arc<Object>)> {
 }
 
 /// I3: takes `foregroundDeletion` off an owner that no dependent blocks any more; else has the blocking ones looked at.
-fn release_if_alone(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, owner: &Arc<Object>) {
+fn release_if_alone(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    owner: &Arc<Object>,
+) -> Result<(), Halt> {
     let uid = owner.uid().to_owned();
-    let all = dependents(core, &uid);
+    let all = dependents(s.core, &uid);
     let blocking = all.iter().filter(|(_, dependent)| {
         let references = owners(dependent.value()).iter();
         let mut references = references.filter(|reference| reference["uid"] == *uid.as_str());
@@ -346,36 +399,39 @@ fn release_if_alone(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, owner
     });
     let blocking: Vec<&(Arc<Resource>, Arc<Object>)> = blocking.collect();
     if blocking.is_empty() {
-        drop_finalizer(core, cx, row, owner, FOREGROUND);
-        return;
+        return drop_finalizer(s, row, owner, FOREGROUND);
     }
-    let queue = &mut core.actors.collector().queue;
+    let queue = &mut s.core.actors.collector().queue;
     for (row, dependent) in blocking {
         if !waits(dependent) && !dependent.is_terminating() {
             let key = Key::new(dependent.namespace(), dependent.name());
             queue.insert(dependent.uid().into(), (row.id, key));
         }
     }
+    Ok(())
 }
 
 /// I4: takes the owner's reference off its dependents, then `orphan` off the owner.
-fn orphan_dependents(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, owner: &Arc<Object>) {
+fn orphan_dependents(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    owner: &Arc<Object>,
+) -> Result<(), Halt> {
     let uid = owner.uid().to_owned();
-    for (row, dependent) in dependents(core, &uid) {
-        rewrite_owners(core, cx, &row, &dependent, |owners| {
+    for (row, dependent) in dependents(s.core, &uid) {
+        rewrite_owners(s, &row, &dependent, |owners| {
             owners.retain(|owner| owner["uid"] != *uid.as_str());
-        });
+        })?;
     }
-    drop_finalizer(core, cx, row, owner, ORPHAN);
+    drop_finalizer(s, row, owner, ORPHAN)
 }
 
 fn rewrite_owners(
-    core: &mut Core,
-    cx: &Cx<'_>,
+    s: &mut Session<'_>,
     row: &Arc<Resource>,
     object: &Arc<Object>,
     change: impl FnOnce(&mut Vec<Value>),
-) {
+) -> Result<(), Halt> {
     let mut value = object.value().clone();
     if let Some(Value::Array(owners)) = value.at_mut(&["metadata", "ownerReferences"]) {
         change(owners);
@@ -383,16 +439,15 @@ fn rewrite_owners(
             value.remove(&["metadata", "ownerReferences"]);
         }
     }
-    write(core, cx, row, object, value);
+    write(s, row, object, value, "PatchOptions")
 }
 
 fn drop_finalizer(
-    core: &mut Core,
-    cx: &Cx<'_>,
+    s: &mut Session<'_>,
     row: &Arc<Resource>,
     object: &Arc<Object>,
     name: &str,
-) {
+) -> Result<(), Halt> {
     let mut value = object.value().clone();
     if let Some(Value::Array(finalizers)) = value.at_mut(&["metadata", "finalizers"]) {
         finalizers.retain(|finalizer| *finalizer != *name);
@@ -400,44 +455,57 @@ fn drop_finalizer(
             value.remove(&["metadata", "finalizers"]);
         }
     }
-    write(core, cx, row, object, value);
+    write(s, row, object, value, "UpdateOptions")
 }
 
-fn write(core: &mut Core, cx: &Cx<'_>, row: &Arc<Resource>, object: &Arc<Object>, value: Value) {
-    let key = Key::new(object.namespace(), object.name());
-    if last_finalizer_gone(row, object, &value) {
-        core.delete(row, &key, ACTOR, cx.now);
-        return;
-    }
-    let value = core.tracked(row, "", object.value(), value, "garbage-collector", cx.now);
-    if value != *object.value() {
-        core.put(row, key, value, ACTOR, cx.now);
-    }
+/// A change as the collector asks for it: admitted, validated, tracked.
+fn write(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    object: &Arc<Object>,
+    value: Value,
+    options_kind: &'static str,
+) -> Result<(), Halt> {
+    let (live, now) = (object.value(), s.now);
+    let wanted = s.core.tracked(row, "", live, value, ACTOR, now);
+    let change = Change {
+        row: row.clone(),
+        subresource: "",
+        existing: object.clone(),
+        object: wanted,
+        options: &WriteOptions::default(),
+        options_kind,
+    };
+    store_change(s, change).map(|_| ())
 }
 
 /// I6: an owner that exists, but where this dependent cannot refer to it, is told in an Event.
-fn report_wrong_namespace(core: &mut Core, cx: &mut Cx<'_>, object: &Arc<Object>, owner: &Value) {
-    let Some(row) = core.row_of_kind(owner.str_at(&["apiVersion"]), owner.str_at(&["kind"])) else {
+fn report_wrong_namespace(s: &mut Session<'_>, object: &Arc<Object>, owner: &Value) {
+    let Some(row) = s
+        .core
+        .row_of_kind(owner.str_at(&["apiVersion"]), owner.str_at(&["kind"]))
+    else {
         return;
     };
     let uid = owner.str_at(&["uid"]);
-    let elsewhere = core
+    let elsewhere = s
+        .core
         .store
         .objects(row.id)
         .any(|(key, other)| other.uid() == uid && key.namespace() != object.namespace());
     if !row.namespaced || !elsewhere {
         return;
     }
-    let Some(events) = core.registry.find("", "v1", "events").cloned() else {
+    let Some(events) = s.core.registry.find("", "v1", "events").cloned() else {
         return;
     };
     let namespace = match object.namespace() {
         "" => "default",
         namespace => namespace,
     };
-    let name = format!("{}.{:x}", object.name(), cx.now.micros() as u64 * 1000);
+    let name = format!("{}.{:x}", object.name(), s.now.micros() as u64 * 1000);
     let key = Key::new(namespace, &name);
-    if core.store.get(events.id, &key).is_some() {
+    if s.core.store.get(events.id, &key).is_some() {
         return;
     }
     let message = format!(
@@ -448,10 +516,10 @@ fn report_wrong_namespace(core: &mut Core, cx: &mut Cx<'_>, object: &Arc<Object>
         owner.str_at(&["name"]),
         go_quote(object.namespace())
     );
-    let now = cx.now.rfc3339();
+    let now = s.now.rfc3339();
     let value = json!({
         "apiVersion": "v1", "kind": "Event",
-        "metadata": {"name": name, "namespace": namespace, "uid": cx.ids.uid(), "creationTimestamp": now.as_str()},
+        "metadata": {"name": name, "namespace": namespace, "uid": s.uid(), "creationTimestamp": now.as_str()},
         "involvedObject": {
             "apiVersion": object.value()["apiVersion"].clone(), "kind": object.value()["kind"].clone(),
             "name": object.name(), "namespace": object.namespace(), "uid": object.uid(),
@@ -461,5 +529,6 @@ fn report_wrong_namespace(core: &mut Core, cx: &mut Cx<'_>, object: &Arc<Object>
         "source": {"component": "garbage-collector-controller"},
         "reportingComponent": "garbage-collector-controller", "reportingInstance": "",
     });
-    core.put(&events, key, value, ACTOR, cx.now);
+    let (origin, at) = (s.origin(), s.now);
+    s.core.put(&events, key, value, origin, at);
 }

@@ -12,12 +12,13 @@ use super::Chore;
 use crate::json;
 use crate::json::{CompactString, Value};
 use crate::registry::Resource;
-use crate::request::DeleteOptions;
-use crate::server::{Core, Cx, last_finalizer_gone, remove};
-use crate::store::{Entry, Key, Object, Origin};
+use crate::request::{DeleteOptions, WriteOptions};
+use crate::server::{Change, Core, Halt, Session, delete_one, store_change};
+use crate::status::Status;
+use crate::store::{Entry, Key, Object};
 use crate::time::Timestamp;
 
-const ACTOR: Origin = Origin::Actor("namespace-controller");
+const ACTOR: &str = "namespace-controller";
 const FINALIZER: &str = "kubernetes";
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -76,39 +77,36 @@ impl Namespaces {
     }
 
     /// One pass over a terminating namespace.
-    pub(super) fn perform(core: &mut Core, cx: &mut Cx<'_>, name: &str) {
-        let Some(row) = core.registry.find("", "v1", "namespaces").cloned() else {
-            return;
+    pub(super) fn act(s: &mut Session<'_>, name: &str) -> Result<(), Halt> {
+        s.actor = Some(ACTOR);
+        let Some(row) = s.core.registry.find("", "v1", "namespaces").cloned() else {
+            return Ok(());
         };
         let key = Key::new("", name);
-        let alive = core.store.get(row.id, &key).is_some();
-        let work = &mut core.actors.namespaces().work;
+        let alive = s.core.store.get(row.id, &key).is_some();
+        let work = &mut s.core.actors.namespaces().work;
         if !alive || !work.contains_key(name) {
             work.remove(name);
-            return;
+            return Ok(());
         }
-        let left = empty(core, cx, name);
-        let Some(namespace) = core.store.get(row.id, &key).cloned() else {
-            return;
+        // A pass that waits for a webhook is not begun again meanwhile.
+        let later = s.now + RETRY;
+        if let Some(work) = work.get_mut(name) {
+            *work = Work::At(later);
+        }
+        let left = empty(s, name)?;
+        let Some(namespace) = s.core.store.get(row.id, &key).cloned() else {
+            return Ok(());
         };
         let mut value = namespace.value().clone();
-        set_conditions(&mut value, &left, cx.now);
+        set_conditions(&mut value, &left, s.now);
         if value["status"] != namespace.value()["status"] {
-            let value = core.tracked(
-                &row,
-                "status",
-                namespace.value(),
-                value,
-                "namespace-controller",
-                cx.now,
-            );
-            core.put(&row, key.clone(), value, ACTOR, cx.now);
+            write(s, &row, &namespace, value, "status")?;
         }
-        if left.objects.is_empty() {
-            finalize(core, cx, &row, &key);
-        } else if let Some(work) = core.actors.namespaces().work.get_mut(name) {
-            *work = Work::At(cx.now + RETRY);
+        if left.objects.is_empty() && left.failure.is_none() {
+            return finalize(s, &row, &key);
         }
+        Ok(())
     }
 }
 
@@ -124,23 +122,28 @@ struct Left {
     objects: BTreeMap<String, usize>,
     /// Finalizers and how many objects have them.
     finalizers: BTreeMap<String, usize>,
+    /// Why the content could not be deleted.
+    failure: Option<String>,
     /// Pods held everything else up.
-    pods: Option<String>,
+    pods: bool,
 }
 
 /// Deletes what can be deleted.
-fn empty(core: &mut Core, cx: &mut Cx<'_>, namespace: &str) -> Left {
+fn empty(s: &mut Session<'_>, namespace: &str) -> Result<Left, Halt> {
     let mut seen = BTreeSet::new();
-    let rows = core
-        .registry
-        .rows()
-        .filter(|row| row.namespaced && row.verbs.has("deletecollection") && seen.insert(row.id));
+    let rows =
+        s.core.registry.rows().filter(|row| {
+            row.namespaced && row.verbs.has("deletecollection") && seen.insert(row.id)
+        });
     let mut rows: Vec<Arc<Resource>> = rows.cloned().collect();
     rows.sort_by_key(|row| !row.is("", "pods"));
     let mut left = Left::default();
+    let mut failures = Vec::new();
     for row in rows {
-        delete_all(core, cx, &row, namespace);
-        let remaining = core.store.in_namespace(row.id, namespace);
+        if let Err(status) = delete_all(s, &row, namespace)? {
+            failures.push(status.message.clone());
+        }
+        let remaining = s.core.store.in_namespace(row.id, namespace);
         let remaining: Vec<Arc<Object>> = remaining.map(|(_, object)| object.clone()).collect();
         if remaining.is_empty() {
             continue;
@@ -154,23 +157,49 @@ fn empty(core: &mut Core, cx: &mut Cx<'_>, namespace: &str) -> Left {
             }
         }
         if row.is("", "pods") {
-            left.pods = Some(namespace.to_owned());
+            left.pods = true;
+            failures.push(format!(
+                "unexpected items still remain in namespace: {namespace} for gvr: /v1, Resource=pods"
+            ));
             break;
         }
     }
-    left
+    if !failures.is_empty() {
+        left.failure = Some(format!(
+            "Failed to delete all resource types, {} remaining: {}",
+            failures.len(),
+            failures.join(", ")
+        ));
+    }
+    Ok(left)
 }
 
-fn delete_all(core: &mut Core, cx: &mut Cx<'_>, row: &Resource, namespace: &str) {
-    let objects = core.store.in_namespace(row.id, namespace);
+/// Deletes the objects of one resource; the inner error is the first refusal.
+fn delete_all(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    namespace: &str,
+) -> Result<Result<(), Status>, Halt> {
+    let objects = s.core.store.in_namespace(row.id, namespace);
     let objects: Vec<Arc<Object>> = objects.map(|(_, object)| object.clone()).collect();
     let options = DeleteOptions {
         propagation: Some("Background".to_owned()),
         ..DeleteOptions::default()
     };
+    let mut refused = Ok(());
     for object in objects {
-        remove(core, row, &object, &options, ACTOR, cx.now);
+        // A collection is deleted without a name (G11).
+        match delete_one(s, row, &object, "", &options) {
+            Ok(_) => {}
+            Err(Halt::Failed(status)) => {
+                if refused.is_ok() {
+                    refused = Err(status);
+                }
+            }
+            Err(halt) => return Err(halt),
+        }
     }
+    Ok(refused)
 }
 
 /// The five conditions, in the order the controller writes them.
@@ -181,14 +210,8 @@ fn set_conditions(namespace: &mut Value, left: &Left, now: Timestamp) {
             .map(|(name, n)| format!("{name} {verb} {n} resource instances"));
         parts.collect::<Vec<_>>().join(", ")
     };
-    let content = match &left.pods {
-        Some(namespace) => (
-            "True",
-            "ContentDeletionFailed",
-            format!(
-                "Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: {namespace} for gvr: /v1, Resource=pods"
-            ),
-        ),
+    let content = match &left.failure {
+        Some(failure) => ("True", "ContentDeletionFailed", failure.clone()),
         None => (
             "False",
             "ContentDeleted",
@@ -196,7 +219,7 @@ fn set_conditions(namespace: &mut Value, left: &Left, now: Timestamp) {
         ),
     };
     // A pass that pods stopped tells nothing more.
-    let told = left.pods.is_none();
+    let told = !left.pods;
     let remaining = if told && !left.objects.is_empty() {
         (
             "True",
@@ -276,9 +299,9 @@ fn set_conditions(namespace: &mut Value, left: &Left, now: Timestamp) {
 }
 
 /// Takes the controller's finalizer off; the namespace goes if nothing else holds it.
-fn finalize(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, key: &Key) {
-    let Some(namespace) = core.store.get(row.id, key).cloned() else {
-        return;
+fn finalize(s: &mut Session<'_>, row: &Arc<Resource>, key: &Key) -> Result<(), Halt> {
+    let Some(namespace) = s.core.store.get(row.id, key).cloned() else {
+        return Ok(());
     };
     let mut value = namespace.value().clone();
     if let Some(Value::Array(finalizers)) = value.at_mut(&["spec", "finalizers"]) {
@@ -287,17 +310,26 @@ fn finalize(core: &mut Core, cx: &mut Cx<'_>, row: &Arc<Resource>, key: &Key) {
             value.remove(&["spec", "finalizers"]);
         }
     }
-    if last_finalizer_gone(row, &namespace, &value) {
-        core.delete(row, key, ACTOR, cx.now);
-        return;
-    }
-    let value = core.tracked(
-        row,
-        "finalize",
-        namespace.value(),
-        value,
-        "namespace-controller",
-        cx.now,
-    );
-    core.put(row, key.clone(), value, ACTOR, cx.now);
+    write(s, row, &namespace, value, "finalize")
+}
+
+/// A change as the controller asks for it: admitted, validated, tracked.
+fn write(
+    s: &mut Session<'_>,
+    row: &Arc<Resource>,
+    namespace: &Arc<Object>,
+    value: Value,
+    subresource: &str,
+) -> Result<(), Halt> {
+    let (live, now) = (namespace.value(), s.now);
+    let wanted = s.core.tracked(row, subresource, live, value, ACTOR, now);
+    let change = Change {
+        row: row.clone(),
+        subresource,
+        existing: namespace.clone(),
+        object: wanted,
+        options: &WriteOptions::default(),
+        options_kind: "UpdateOptions",
+    };
+    store_change(s, change).map(|_| ())
 }

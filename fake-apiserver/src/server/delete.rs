@@ -113,7 +113,7 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
 }
 
 /// Admission and deletion of one object.
-pub(super) fn delete_one(
+pub(crate) fn delete_one(
     s: &mut Session<'_>,
     row: &Arc<Resource>,
     existing: &Arc<Object>,

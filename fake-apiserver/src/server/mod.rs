@@ -35,12 +35,12 @@ pub use self::access::Attributes;
 pub use self::answer::{Answer, ListAnswer};
 pub use self::config::{Authorization, Config, Token};
 pub use self::core::Core;
-pub(crate) use self::delete::{FOREGROUND, ORPHAN, remove};
+pub(crate) use self::delete::{FOREGROUND, ORPHAN, delete_one, remove};
 pub use self::session::{Attempt, Halt, OutCall, Session, Wait, WebhookReply};
-pub(crate) use self::update::deletes as last_finalizer_gone;
+pub(crate) use self::update::{Change, store as store_change};
 pub use self::watch::Watch;
 
-use crate::actors::Chore;
+use crate::actors::{Actors, Chore};
 use crate::ids::Ids;
 use crate::registry::Registry;
 use crate::request::Request;
@@ -159,6 +159,8 @@ struct Parked {
     server: ServerId,
     attempt: Attempt,
     wait: Option<Wait>,
+    /// Set for what a controller does: it is subject to admission and so may have to wait as well.
+    chore: Option<Chore>,
 }
 
 /// A call under way.
@@ -176,7 +178,11 @@ pub struct ApiServer {
     parked: BTreeMap<RequestId, Parked>,
     calls: BTreeMap<CallId, OpenCall>,
     next_call: u64,
+    next_actor: u64,
 }
+
+/// Numbers of what controllers do begin here; those of clients are below.
+const ACTORS: u64 = 1 << 62;
 
 impl ApiServer {
     /// A fresh cluster with its bootstrap objects. Cheap: the base is shared until written.
@@ -187,6 +193,7 @@ impl ApiServer {
             parked: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: 0,
+            next_actor: 0,
         }
     }
 
@@ -204,6 +211,7 @@ impl ApiServer {
             parked: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: self.next_call,
+            next_actor: self.next_actor,
         }
     }
 
@@ -220,6 +228,7 @@ impl ApiServer {
             server,
             attempt: Attempt::new(cx.now),
             wait: None,
+            chore: None,
         };
         self.run(cx, id, parked);
         self.finish(cx)
@@ -233,7 +242,19 @@ impl ApiServer {
 
     /// Does a chore. One that is not enabled any more does nothing.
     pub fn perform(&mut self, cx: &mut Cx<'_>, chore: &Chore) -> Vec<Output> {
-        self.core.perform(cx, chore);
+        if chore.is_request() {
+            self.next_actor += 1;
+            let parked = Parked {
+                request: Arc::new(Request::new(http::Request::default())),
+                server: ServerId(0),
+                attempt: Attempt::new(cx.now),
+                wait: None,
+                chore: Some(chore.clone()),
+            };
+            self.run(cx, RequestId(ACTORS + self.next_actor), parked);
+        } else {
+            self.core.perform(cx, chore);
+        }
         self.finish(cx)
     }
 
@@ -340,11 +361,17 @@ impl ApiServer {
             request: &request,
             user: crate::request::User::default(),
             core: &mut self.core,
+            actor: None,
             attempt: &mut parked.attempt,
             source: &mut *cx.ids,
         };
-        match dispatch::answer(&mut session, cx.now) {
-            Ok(output) => {
+        let result = match &parked.chore {
+            None => dispatch::answer(&mut session, cx.now).map(Some),
+            Some(chore) => Actors::act(&mut session, chore).map(|()| None),
+        };
+        match result {
+            Ok(None) => {}
+            Ok(Some(output)) => {
                 self.core.outputs.push(output);
                 let mut first = std::mem::take(&mut self.core.outputs_after_open);
                 self.core.outputs.append(&mut first);

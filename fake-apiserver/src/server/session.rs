@@ -200,6 +200,8 @@ pub struct Session<'a> {
     pub request: &'a Request,
     /// Who asks.
     pub user: User,
+    /// The controller that acts, if it is none of the clients.
+    pub(crate) actor: Option<&'static str>,
     pub(crate) attempt: &'a mut Attempt,
     pub(crate) source: &'a mut dyn Ids,
 }
@@ -234,7 +236,7 @@ impl Session<'_> {
 
     /// What the writes of this request are attributed to.
     pub fn origin(&self) -> Origin {
-        Origin::Request(self.id)
+        self.actor.map_or(Origin::Request(self.id), Origin::Actor)
     }
 
     /// Calls a strategy with its context.

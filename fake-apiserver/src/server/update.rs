@@ -157,18 +157,18 @@ pub(super) fn parse_revision(text: &str) -> Result<u64, Status> {
 }
 
 /// A change on its way into storage.
-pub(super) struct Change<'a> {
-    pub(super) row: Arc<Resource>,
-    pub(super) subresource: &'a str,
-    pub(super) existing: Arc<Object>,
+pub(crate) struct Change<'a> {
+    pub(crate) row: Arc<Resource>,
+    pub(crate) subresource: &'a str,
+    pub(crate) existing: Arc<Object>,
     /// The object wanted, in the row's version, managed fields tracked.
-    pub(super) object: Value,
-    pub(super) options: &'a WriteOptions,
-    pub(super) options_kind: &'static str,
+    pub(crate) object: Value,
+    pub(crate) options: &'a WriteOptions,
+    pub(crate) options_kind: &'static str,
 }
 
 /// From mutating admission to storage.
-pub(super) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, Halt> {
+pub(crate) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, Halt> {
     let Change {
         row,
         subresource,

@@ -293,8 +293,19 @@ impl Target for InProcess {
         }
     }
 
-    fn settle(&mut self, _condition: Option<&Condition>) {
+    fn settle(&mut self, condition: Option<&Condition>) {
         self.controllers();
+        // Who waits for something to happen gives controllers that were refused the time to try again.
+        let patience = Timestamp(self.now.micros() + 6_000_000);
+        while condition.is_some()
+            && let Some(next) = self
+                .server
+                .next_deadline()
+                .filter(|next| *next > self.now && *next <= patience)
+        {
+            self.pass_to(next.max(self.now));
+            self.controllers();
+        }
     }
 
     fn advance(&mut self, milliseconds: u64) {
