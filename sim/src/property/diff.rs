@@ -34,10 +34,17 @@ fn collect(old: &Value, new: &Value, path: &mut String, fields: &mut Vec<String>
         match (before.get(key), after.get(key)) {
             (Some(old), Some(new)) => collect(old, new, path, fields),
             _ if path == "/metadata/managedFields" => {}
+            // What came or went as a whole is its leaves: a sibling that another writer adds is not the same field.
+            (Some(old), None) if has_fields(old) => collect(old, &Value::object(), path, fields),
+            (None, Some(new)) if has_fields(new) => collect(&Value::object(), new, path, fields),
             _ => fields.push(path.clone()),
         }
         path.truncate(length);
     }
+}
+
+fn has_fields(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| !object.is_empty())
 }
 
 #[cfg(test)]
@@ -53,6 +60,16 @@ mod tests {
         assert_eq!(
             changed_fields(&old, &new),
             ["/metadata/labels/a~1b", "/spec/l", "/spec/n", "/x"]
+        );
+    }
+
+    #[test]
+    fn what_comes_as_a_whole_is_its_leaves() {
+        let old = json!({"spec": {}, "gone": {"a": 1}});
+        let new = json!({"spec": {}, "status": {"size": 1, "conditions": [], "empty": {}}});
+        assert_eq!(
+            changed_fields(&old, &new),
+            ["/gone/a", "/status/conditions", "/status/empty", "/status/size"]
         );
     }
 }
