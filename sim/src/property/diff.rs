@@ -69,7 +69,12 @@ mod tests {
         let new = json!({"spec": {}, "status": {"size": 1, "conditions": [], "empty": {}}});
         assert_eq!(
             changed_fields(&old, &new),
-            ["/gone/a", "/status/conditions", "/status/empty", "/status/size"]
+            [
+                "/gone/a",
+                "/status/conditions",
+                "/status/empty",
+                "/status/size"
+            ]
         );
     }
 }
