@@ -29,14 +29,7 @@ fn walk(schema: &Schema, value: &Value, path: &mut String, causes: &mut Vec<Caus
                 let Some(child) = schema.child(key) else {
                     continue;
                 };
-                if schema.field(key).is_none() {
-                    path.push_str(&format!("[{key}]"));
-                } else {
-                    if length > 0 {
-                        path.push('.');
-                    }
-                    path.push_str(key);
-                }
+                schema.push_child(path, key);
                 walk(child, value, path, causes);
                 path.truncate(length);
             }

@@ -335,6 +335,18 @@ impl Schema {
         }
     }
 
+    /// Goes from the path of an object to that of what stands under a key: `.field`, or `[key]` of a map.
+    fn push_child(&self, path: &mut String, key: &str) {
+        if self.field(key).is_none() {
+            path.push_str(&format!("[{key}]"));
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(key);
+        }
+    }
+
     /// The schema of a list's elements.
     pub fn items(&self) -> Option<&Schema> {
         self.items.as_ref().map(Child::get)

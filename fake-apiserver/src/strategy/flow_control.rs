@@ -87,14 +87,19 @@ impl Strategy for FlowSchemas {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
-        if cx.subresource == "status" {
-            return Vec::new();
-        }
-        let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
-        errors.causes.extend(self.validate_create(cx, new));
-        errors.causes
+        validated_anew(self, cx, new)
     }
+}
+
+/// A change is held to what holds for a new object; a change of the status to nothing.
+fn validated_anew(strategy: &dyn Strategy, cx: &mut Cx<'_>, new: &Value) -> Vec<Cause> {
+    if cx.subresource == "status" {
+        return Vec::new();
+    }
+    let mut errors = Errors::default();
+    super::validate_metadata(&mut errors, cx, new);
+    errors.causes.extend(strategy.validate_create(cx, new));
+    errors.causes
 }
 
 fn flow_rule(errors: &mut Errors, at: &At) {
@@ -293,13 +298,7 @@ impl Strategy for PriorityLevels {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
-        if cx.subresource == "status" {
-            return Vec::new();
-        }
-        let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
-        errors.causes.extend(self.validate_create(cx, new));
-        errors.causes
+        validated_anew(self, cx, new)
     }
 }
 
