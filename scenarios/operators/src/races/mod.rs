@@ -1,0 +1,22 @@
+//! `races/`: the reconcile races.
+
+pub mod dual_write;
+pub mod dual_write_put;
+pub mod duplicate_create;
+pub mod finalizer_vs_cleanup;
+pub mod informer_lag;
+pub mod status_spec_tear;
+
+use sim::operator::Operators;
+
+/// The operators of this folder's scenarios.
+pub(crate) fn register(operators: Operators) -> Operators {
+    crate::twins!(operators;
+        dual_write(client, identity),
+        dual_write_put(client, identity),
+        duplicate_create(client),
+        finalizer_vs_cleanup(client),
+        informer_lag(client),
+        status_spec_tear(client),
+    )
+}
