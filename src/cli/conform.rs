@@ -2,13 +2,13 @@
 //!
 //! Owns which cases are played and how the result is shown; the judge itself is `fake_apiserver::conform`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use fake_apiserver::conform::case::{self, Case};
 use fake_apiserver::conform::http::{Http, needs_webhook};
 use fake_apiserver::conform::play::{Report, play};
 use fake_apiserver::conform::recorded;
+use fake_apiserver::conform::tally::by_folder;
 use serde_json::json;
 
 use super::{Failure, Format, Output, table};
@@ -134,27 +134,7 @@ fn differences(report: &Report) -> String {
     out
 }
 
-/// Exchanges right, all, right but for wording; cases whole, all.
-type Counts = [usize; 5];
-
-fn counts(reports: &[Report]) -> (BTreeMap<&str, Counts>, Counts) {
-    let (mut folders, mut all) = (BTreeMap::<&str, Counts>::new(), [0; 5]);
-    for report in reports {
-        let whole = usize::from(report.wrong.is_empty());
-        let counts = [report.right(), report.exchanges, report.wording(), whole, 1];
-        let folder = folders
-            .entry(report.case.split('/').next().unwrap_or_default())
-            .or_default();
-        for (i, count) in counts.into_iter().enumerate() {
-            folder[i] += count;
-            all[i] += count;
-        }
-    }
-    (folders, all)
-}
-
 fn summary(reports: &[Report], output: &Output) -> String {
-    let (folders, all) = counts(reports);
     let mut rows = table::table(
         output.colors,
         &[
@@ -166,9 +146,16 @@ fn summary(reports: &[Report], output: &Output) -> String {
             "of",
         ],
     );
-    for (name, counts) in folders.into_iter().chain([("all", all)]) {
+    for (name, tally) in by_folder(reports) {
+        let counts = [
+            tally.right,
+            tally.exchanges,
+            tally.wording,
+            tally.whole,
+            tally.cases,
+        ];
         let mut row = vec![comfy_table::Cell::new(name)];
-        row.extend(counts.into_iter().map(table::number));
+        row.extend(counts.map(table::number));
         rows.add_row(row);
     }
     table::text(&rows)

@@ -16,3 +16,4 @@ pub mod play;
 #[cfg(feature = "serve")]
 pub mod recorded;
 pub mod symbols;
+pub mod tally;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use fake_apiserver::conform::compare::Difference;
 use fake_apiserver::conform::play::Report;
+use fake_apiserver::conform::tally::{Tally, by_folder};
 
 use crate::known::{Known, Place};
 
@@ -20,25 +21,19 @@ pub(crate) struct Verdict {
 
 /// Exchanges right and all, per folder.
 pub(crate) fn tally(reports: &[Report]) -> String {
-    let mut folders: BTreeMap<&str, [usize; 5]> = BTreeMap::new();
-    let mut all = [0; 5];
-    for report in reports {
-        let whole = usize::from(report.wrong.is_empty());
-        let counts = [report.right(), report.exchanges, report.wording(), whole, 1];
-        let folder = folders
-            .entry(report.case.split('/').next().unwrap_or_default())
-            .or_default();
-        for (i, count) in counts.into_iter().enumerate() {
-            folder[i] += count;
-            all[i] += count;
-        }
-    }
     let mut out = String::new();
-    for (name, [right, of, wording, whole, cases]) in folders.into_iter().chain([("all", all)]) {
-        let percent = 100.0 * right as f64 / of.max(1) as f64;
+    for (name, tally) in by_folder(reports) {
+        let Tally {
+            right,
+            exchanges,
+            wording,
+            whole,
+            cases,
+        } = tally;
+        let percent = 100.0 * right as f64 / exchanges.max(1) as f64;
         let _ = writeln!(
             out,
-            "{name:12} {right:6} of {of:6} exchanges {percent:6.1} %   {wording:5} more but for wording   {whole:4} of {cases:4} cases whole"
+            "{name:12} {right:6} of {exchanges:6} exchanges {percent:6.1} %   {wording:5} more but for wording   {whole:4} of {cases:4} cases whole"
         );
     }
     out
