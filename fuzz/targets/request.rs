@@ -1,0 +1,9 @@
+//! Stories of requests against a small cluster: see the entry point of this name.
+
+#![no_main]
+
+#[path = "../../fake-apiserver/tests/robust/entry/mod.rs"]
+#[expect(dead_code, reason = "each target drives one of the entry points")]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::request(bytes));
