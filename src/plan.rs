@@ -114,15 +114,31 @@ impl Plan {
     }
 }
 
+/// The cases of a scenario file.
+pub struct Cases {
+    /// Those that the simulator runs, lowered.
+    pub plans: Vec<Plan>,
+    /// Those of other engines, which are only listed.
+    pub elsewhere: Vec<Case>,
+}
+
 /// Reads a scenario file and lowers all its variants that the simulator runs.
-pub fn plans(path: &Path, files: &Files, operators: &Operators) -> Result<Vec<Plan>> {
+pub fn cases(path: &Path, files: &Files, operators: &Operators) -> Result<Cases> {
     let file = load::load(path, files)?;
-    let simulated = |case: &Case| case.scenario.engine == scenarios::format::Engine::Sim;
-    file.cases
+    let (here, elsewhere): (Vec<Case>, Vec<Case>) = file
+        .cases
         .into_iter()
-        .filter(simulated)
-        .map(|case| Plan::new(case, operators))
-        .collect()
+        .partition(|case| case.scenario.engine == scenarios::format::Engine::Sim);
+    let plans = here.into_iter().map(|case| Plan::new(case, operators));
+    Ok(Cases {
+        plans: plans.collect::<Result<_>>()?,
+        elsewhere,
+    })
+}
+
+/// The variants of a scenario file that the simulator runs.
+pub fn plans(path: &Path, files: &Files, operators: &Operators) -> Result<Vec<Plan>> {
+    Ok(cases(path, files, operators)?.plans)
 }
 
 /// The plan of one variant; without a name, of the only one.

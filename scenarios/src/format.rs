@@ -28,6 +28,8 @@ pub struct Scenario {
     /// What runs it; only the simulator's scenarios are run here, others are listed.
     #[serde(default)]
     pub engine: Engine,
+    /// Where the race is known from: a row of the catalogue, an issue, a paper.
+    pub source: Option<String>,
     /// The cluster before the run begins.
     #[serde(default)]
     pub cluster: Cluster,
@@ -73,6 +75,20 @@ pub enum Engine {
     Loom,
     /// A madsim test, run from its own package.
     Madsim,
+    /// Nothing yet: the scenario is owed, and listed so that it is not forgotten.
+    Owed,
+}
+
+impl Engine {
+    /// Its name in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Loom => "loom",
+            Self::Madsim => "madsim",
+            Self::Owed => "owed",
+        }
+    }
 }
 
 /// The cluster before the run begins.

@@ -70,8 +70,8 @@ impl<'a> Lowering<'a> {
         if scenario.engine != Engine::Sim {
             return Err(Error::value(
                 &self.case.place(&["engine"]),
-                "this scenario is not run by the simulator",
-                "its own test runs it; `list` shows it",
+                format!("not run here (engine {})", scenario.engine.name()),
+                "the simulator runs scenarios of `engine: sim`, which is what a file without the key has",
             ));
         }
         let mut crds = Vec::new();

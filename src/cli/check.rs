@@ -25,12 +25,15 @@ pub(super) fn check(
     args: &Args,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let mut cases = 0;
+    let (mut cases, mut elsewhere) = (0, 0);
     let mut wrong = Vec::new();
     let files = load::find(&paths(&args.paths, program))?;
     for path in &files {
-        match plan::plans(path, &Files::Disk, operators) {
-            Ok(plans) => cases += plans.len(),
+        match plan::cases(path, &Files::Disk, operators) {
+            Ok(read) => {
+                cases += read.plans.len();
+                elsewhere += read.elsewhere.len();
+            }
             Err(error) => {
                 wrong.push(json!({
                     "file": error.place.as_ref().map_or(path.as_path(), |p| p.path()).display().to_string(),
@@ -47,7 +50,14 @@ pub(super) fn check(
     }
     match args.format {
         Format::Text if wrong.is_empty() => {
-            output.out(&format!("{} files, {cases} cases: all good\n", files.len()))
+            let more = match elsewhere {
+                0 => String::new(),
+                n => format!(" and {n} of other engines"),
+            };
+            output.out(&format!(
+                "{} files, {cases} cases{more}: all good\n",
+                files.len()
+            ));
         }
         Format::Text => output.note(&format!(
             "{} of {} files are wrong\n",
@@ -56,7 +66,7 @@ pub(super) fn check(
         )),
         Format::Json => output.out(&format!(
             "{:#}\n",
-            json!({"version": 1, "files": files.len(), "cases": cases, "errors": wrong})
+            json!({"version": 1, "files": files.len(), "cases": cases, "elsewhere": elsewhere, "errors": wrong})
         )),
     }
     Ok(if wrong.is_empty() { 0 } else { 2 })

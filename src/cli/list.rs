@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use scenarios::expect::Expect;
-use scenarios::format::Engine;
 use scenarios::load::{self, Files};
 use serde_json::json;
 
@@ -32,11 +31,7 @@ pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8
             .enumerate()
         {
             let scenario = &case.scenario;
-            let engine = match scenario.engine {
-                Engine::Sim => "sim",
-                Engine::Loom => "loom",
-                Engine::Madsim => "madsim",
-            };
+            let engine = scenario.engine.name();
             let expects = scenario.expect.as_ref().map_or(String::new(), expects);
             // What all variants share is said once.
             let (name, summary) = match i {
@@ -51,6 +46,7 @@ pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8
                 "engine": engine,
                 "expects": expects,
                 "summary": scenario.summary,
+                "source": scenario.source,
             }));
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use reports::failure;
-use scenarios::load::{self, Files};
+use scenarios::load::{self, Case, Files};
 use scenarios::quantity::{SeedRange, seeds};
 use serde_json::{Value as Json, json};
 use sim::Isolation;
@@ -113,12 +113,16 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let mut plans = Vec::new();
+    let mut elsewhere = Vec::new();
     for path in load::find(&paths(&args.paths, program))? {
-        plans.extend(plan::plans(&path, &Files::Disk, operators)?);
+        let cases = plan::cases(&path, &Files::Disk, operators)?;
+        plans.extend(cases.plans);
+        elsewhere.extend(cases.elsewhere);
     }
     if let Some(variant) = &args.variant {
         plans.retain(|p| p.case.variant == *variant);
-        if plans.is_empty() {
+        elsewhere.retain(|case| case.variant == *variant);
+        if plans.is_empty() && elsewhere.is_empty() {
             return Err(Failure::usage(
                 format!("no scenario here has a variant `{variant}`"),
                 "`list` shows the variants",
@@ -172,10 +176,10 @@ pub(super) fn run(
     match args.format {
         Format::Text => {
             output.out(&blocks);
-            output.out(&text_table(&explored, output));
+            output.out(&text_table(&explored, &elsewhere, output));
             output.out(&reasons(&explored));
         }
-        Format::Json => output.out(&format!("{:#}\n", report(&explored, code))),
+        Format::Json => output.out(&format!("{:#}\n", report(&explored, &elsewhere, code))),
     }
     Ok(code)
 }
@@ -237,7 +241,7 @@ fn verdict(case: &Explored) -> &'static str {
     }
 }
 
-fn text_table(explored: &[Explored], output: &Output) -> String {
+fn text_table(explored: &[Explored], elsewhere: &[Case], output: &Output) -> String {
     let header = [
         "scenario",
         "variant",
@@ -277,7 +281,24 @@ fn text_table(explored: &[Explored], output: &Output) -> String {
             table::verdict(word, matches!(word, "holds" | "caught")),
         ]);
     }
+    for case in elsewhere {
+        let expects = case.scenario.expect.as_ref().map(list::expects);
+        rows.add_row([
+            case.scenario.scenario.as_str().into(),
+            case.variant.as_str().into(),
+            table::number("–"),
+            "–".into(),
+            table::number("–"),
+            expects.unwrap_or_default().into(),
+            not_run(case).into(),
+        ]);
+    }
     table::text(&rows)
+}
+
+/// The word for a case that has no verdict here.
+fn not_run(case: &Case) -> String {
+    format!("not run here (engine {})", case.scenario.engine.name())
 }
 
 /// Why a case is not as expected, in sentences below the table.
@@ -308,7 +329,7 @@ fn reasons(explored: &[Explored]) -> String {
     text
 }
 
-fn report(explored: &[Explored], code: u8) -> Json {
+fn report(explored: &[Explored], elsewhere: &[Case], code: u8) -> Json {
     let case = |e: &Explored| {
         let tallies: serde_json::Map<_, _> = e
             .found
@@ -347,10 +368,20 @@ fn report(explored: &[Explored], code: u8) -> Json {
             "recording": e.recording.as_ref().map(|p| p.display().to_string()),
         })
     };
+    let other = |case: &Case| {
+        json!({
+            "file": case.path.display().to_string(),
+            "scenario": case.scenario.scenario,
+            "variant": case.variant,
+            "engine": case.scenario.engine.name(),
+            "verdict": not_run(case),
+        })
+    };
     json!({
         "version": 1,
         "reconverge": crate::VERSION,
         "exitCode": code,
         "cases": explored.iter().map(case).collect::<Vec<_>>(),
+        "elsewhere": elsewhere.iter().map(other).collect::<Vec<_>>(),
     })
 }

@@ -148,12 +148,44 @@ fn list_check_and_schema() {
     ] {
         assert!(names.contains(&Value::from(name)), "{names:?}");
     }
+    let engine = |name: &str| {
+        let of = |case: &&Value| case["scenario"] == name;
+        let cases = list["cases"].as_array().expect("a list");
+        cases.iter().find(of).map(|case| case["engine"].clone())
+    };
+    for (name, want) in [
+        ("dual-write", "sim"),
+        ("status-tear-in-memory", "loom"),
+        ("lease-cas-lock", "madsim"),
+        ("kubernetes-129795", "owed"),
+    ] {
+        assert_eq!(engine(name), Some(Value::from(want)), "{name}");
+    }
     let check = reconverge(&["check", "scenarios"]);
     assert_eq!(check.status.code(), Some(0), "{}", err(&check));
     assert!(out(&check).ends_with("all good\n"), "{}", out(&check));
     let schema = json(&["schema"]);
     assert!(schema["properties"]["cluster"].is_object());
     assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn what_another_engine_runs_is_shown_and_never_holds() {
+    let folder = folder("other-engine");
+    let out_folder = folder.display().to_string();
+    let file = "scenarios/races/status-tear-in-memory.yaml";
+    let output = reconverge(&["run", file, "--out", &out_folder]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", err(&output));
+    assert!(text.contains("not run here (engine loom)"), "{text}");
+    assert!(!text.contains("holds"), "{text}");
+    let output = reconverge(&["replay", file, "--seed", "1", "--out", &out_folder]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(
+        err(&output).contains("not run here (engine loom)"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! [`Sim`] as a user's tests use it, on the catalogue's operators.
 
-use operators::{all, dual_write};
+use operators::all;
+use operators::races::dual_write;
 use reconverge::prelude::*;
 use reconverge::simulation::assert_deterministic;
 
