@@ -1,7 +1,6 @@
 //! Media types of requests and answers (B11, A12): what a client accepts, what a body claims to be.
 //!
-//! Simplification: objects of built-in kinds are not spoken in protobuf; a client that accepts nothing else gets 406, a
-//! protobuf body 415.
+//! Custom resources are not spoken in protobuf, but for their metadata.
 
 use crate::status::Status;
 use crate::table::IncludeObject;
@@ -14,7 +13,7 @@ pub enum Encoding {
     Json,
     /// application/yaml
     Yaml,
-    /// application/vnd.kubernetes.protobuf, for the few messages we write.
+    /// application/vnd.kubernetes.protobuf
     Protobuf,
 }
 
@@ -59,10 +58,12 @@ struct Clause<'a> {
 }
 
 impl Clause<'_> {
-    /// True if object metadata is asked for, which is written in protobuf too.
-    fn wants_metadata(&self) -> bool {
-        let mut params = self.params.iter();
-        params.any(|(name, value)| *name == "as" && value.starts_with("PartialObjectMetadata"))
+    /// True if what is asked for has a protobuf message: object metadata, objects of built-in kinds as they are.
+    fn has_message(&self, custom: bool) -> bool {
+        match self.params.iter().find(|(name, _)| *name == "as") {
+            Some((_, form)) => form.starts_with("PartialObjectMetadata"),
+            None => !custom,
+        }
     }
 }
 
@@ -78,7 +79,7 @@ impl Accept {
                 "application/json" | "*/*" => Encoding::Json,
                 "application/*" if custom => Encoding::Json,
                 "application/yaml" => Encoding::Yaml,
-                PROTOBUF if clause.wants_metadata() => Encoding::Protobuf,
+                PROTOBUF if clause.has_message(custom) => Encoding::Protobuf,
                 PROTOBUF => {
                     known |= !custom;
                     continue;
@@ -125,6 +126,11 @@ impl Accept {
 }
 
 impl Accept {
+    /// True for objects as they are, in compact JSON.
+    pub fn is_plain(&self) -> bool {
+        self.encoding == Encoding::Json && self.form == Form::Plain && !self.pretty
+    }
+
     /// How an error is written: in what the client takes, if it is something we write.
     pub fn lenient(header: &str) -> Accept {
         let encoding = match Accept::negotiate(header, true) {
@@ -200,6 +206,8 @@ pub enum BodyType {
     Json,
     /// YAML.
     Yaml,
+    /// Protobuf in its envelope.
+    Protobuf,
     /// A JSON patch (RFC 6902).
     JsonPatch,
     /// A merge patch (RFC 7386).
@@ -215,10 +223,16 @@ pub fn body_type(content_type: &str) -> Result<BodyType, Status> {
     match essence(content_type).as_str() {
         "" | "application/json" => Ok(BodyType::Json),
         "application/yaml" => Ok(BodyType::Yaml),
-        _ => Err(Status::unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        )),
+        PROTOBUF => Ok(BodyType::Protobuf),
+        _ => Err(unknown_body()),
     }
+}
+
+/// 415 of a body in a form that is not understood.
+pub fn unknown_body() -> Status {
+    Status::unsupported_media_type(
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
 }
 
 /// The type of a PATCH body; 415 if it is not understood. Custom resources know no strategic patch.

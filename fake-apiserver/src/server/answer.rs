@@ -10,6 +10,7 @@ use http::Response;
 
 use super::create::from_storage;
 use crate::json::{self, Map, Value};
+use crate::protobuf;
 use crate::registry::Resource;
 use crate::request::Accept;
 use crate::request::media::{Encoding, Form};
@@ -94,7 +95,7 @@ pub(super) fn respond(
     warnings: &[String],
     now: Timestamp,
 ) -> Response<Bytes> {
-    let plain = accept.encoding == Encoding::Json && accept.form == Form::Plain && !accept.pretty;
+    let plain = accept.is_plain();
     let (code, body) = match answer {
         Answer::Stored { row, object, code } if plain => (code, object_bytes(&row, &object)),
         Answer::List(list) if plain => (200, list_bytes(&list)),
@@ -107,19 +108,26 @@ pub(super) fn respond(
         } => return raw(code, content_type, &headers, warnings, body),
         Answer::Stored { row, object, code } => {
             let value = served(&row, &from_storage(&row, &object));
-            match transform(&row, value, accept, true, now) {
-                Ok(value) => (code, write(&value, accept)),
+            let shaped = transform(&row, value, accept, true, now);
+            match shaped.and_then(|value| write(&value, accept)) {
+                Ok(body) => (code, body),
                 Err(status) => return status_response(&status, accept, warnings),
             }
         }
-        Answer::Value { row, value, code } => match transform(&row, value, accept, true, now) {
-            Ok(value) => (code, write(&value, accept)),
-            Err(status) => return status_response(&status, accept, warnings),
-        },
-        Answer::List(list) => match transform_list(&list, accept, now) {
-            Ok(value) => (200, write(&value, accept)),
-            Err(status) => return status_response(&status, accept, warnings),
-        },
+        Answer::Value { row, value, code } => {
+            let shaped = transform(&row, value, accept, true, now);
+            match shaped.and_then(|value| write(&value, accept)) {
+                Ok(body) => (code, body),
+                Err(status) => return status_response(&status, accept, warnings),
+            }
+        }
+        Answer::List(list) => {
+            let shaped = transform_list(&list, accept, now);
+            match shaped.and_then(|value| write(&value, accept)) {
+                Ok(body) => (200, body),
+                Err(status) => return status_response(&status, accept, warnings),
+            }
+        }
         Answer::Watching => unreachable!("an opened watch has no body"),
     };
     raw(code, content_type(accept), &[], warnings, body)
@@ -174,7 +182,8 @@ fn status_response(status: &Status, accept: &Accept, warnings: &[String]) -> Res
     if status.retry_after_seconds() > 0 {
         headers.push(("retry-after", status.retry_after_seconds().to_string()));
     }
-    let body = write(&status.to_value(), accept);
+    // A Status has a form in every encoding.
+    let body = write(&status.to_value(), accept).unwrap_or_default();
     raw(status.code, content_type(accept), &headers, warnings, body)
 }
 
@@ -183,23 +192,24 @@ pub(super) fn plain_failure(status: &Status) -> Response<Bytes> {
     status_response(status, &Accept::default(), &[])
 }
 
-fn write(value: &Value, accept: &Accept) -> Bytes {
-    if accept.encoding == Encoding::Protobuf
-        && let Some(bytes) = crate::protobuf::encode(value)
-    {
-        return bytes.into();
-    }
-    if accept.encoding == Encoding::Yaml {
-        return crate::yaml::to_string(value).into_bytes().into();
-    }
+fn write(value: &Value, accept: &Accept) -> Result<Bytes, Status> {
     let mut out = Vec::new();
-    if accept.pretty {
-        json::write_pretty(value, &mut out);
-    } else {
-        json::write(value, &mut out);
+    match accept.encoding {
+        Encoding::Protobuf => {
+            return match protobuf::encode(value) {
+                Some(bytes) => Ok(bytes.into()),
+                None => Err(Status::not_acceptable(format!(
+                    "object {} cannot be encoded to a protobuf message",
+                    value.str_at(&["kind"])
+                ))),
+            };
+        }
+        Encoding::Yaml => return Ok(crate::yaml::to_string(value).into_bytes().into()),
+        Encoding::Json if accept.pretty => json::write_pretty(value, &mut out),
+        Encoding::Json => json::write(value, &mut out),
     }
     out.push(b'\n');
-    out.into()
+    Ok(out.into())
 }
 
 /// An object as served: `apiVersion` and `kind` of the row.
@@ -360,23 +370,59 @@ fn go_type(row: &Resource, suffix: &str) -> String {
     format!("*{package}.{}{suffix}", row.kind)
 }
 
-/// The object of a watch event in the watch's form.
-pub(super) fn event_object(
+/// An event of a watch, in the watch's form: a line of JSON, or a frame.
+pub(super) fn event(
+    kind: &str,
     row: &Resource,
     object: &Object,
     accept: &Accept,
     with_columns: bool,
     now: Timestamp,
-    out: &mut Vec<u8>,
-) {
-    if accept.form == Form::Plain {
-        push_object(row, object, out);
-        return;
+) -> Bytes {
+    let plain = accept.form == Form::Plain && accept.encoding == Encoding::Json;
+    if plain {
+        let mut out = Vec::with_capacity(object.tail().len() + 96);
+        open_line(kind, &mut out);
+        push_object(row, object, &mut out);
+        out.extend_from_slice(b"}\n");
+        return out.into();
     }
     let value = served(row, &from_storage(row, object));
-    match transform(row, value, accept, with_columns, now) {
-        Ok(value) => json::write(&value, out),
-        Err(status) => json::write(&status.to_value(), out),
+    let value = transform(row, value, accept, with_columns, now);
+    event_of(
+        kind,
+        &value.unwrap_or_else(|status| status.to_value()),
+        accept,
+    )
+}
+
+/// An event about any value.
+pub(super) fn event_of(kind: &str, value: &Value, accept: &Accept) -> Bytes {
+    if accept.encoding == Encoding::Protobuf {
+        let frame = protobuf::frame(kind, value).or_else(|| {
+            let why = "the object of the event cannot be encoded to a protobuf message";
+            protobuf::frame("ERROR", &Status::not_acceptable(why).to_value())
+        });
+        return frame.unwrap_or_default().into();
+    }
+    let mut out = Vec::new();
+    open_line(kind, &mut out);
+    json::write(value, &mut out);
+    out.extend_from_slice(b"}\n");
+    out.into()
+}
+
+fn open_line(kind: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+}
+
+/// The Content-Type of a watch's stream.
+pub(super) fn stream_type(accept: &Accept) -> &'static str {
+    match accept.encoding {
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        _ => "application/json",
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::{Session, type_meta};
 use crate::json::{self, Duplicates, Parsed, Value};
+use crate::protobuf;
 use crate::registry::Resource;
 use crate::request::media::{BodyType, body_type};
 use crate::request::options::FieldValidation;
@@ -54,24 +55,12 @@ pub(super) fn object(
     Ok(value)
 }
 
-/// The media type of a body; 415, or what becomes of a protobuf body that is none.
+/// The media type of a body; 415. Custom resources know no protobuf.
 pub(super) fn check_media_type(s: &Session<'_>, row: &Resource) -> Result<BodyType, Status> {
-    body_type(s.request.header("content-type"))
-        .map_err(|status| not_protobuf(s, row).unwrap_or(status))
-}
-
-/// B11: what a protobuf body that is none gets, from kinds that speak protobuf.
-fn not_protobuf(s: &Session<'_>, row: &Resource) -> Option<Status> {
-    let content_type = s.request.header("content-type");
-    let body = &s.request.body;
-    let claimed = content_type.starts_with("application/vnd.kubernetes.protobuf");
-    (claimed && !row.is_custom() && !body.starts_with(b"k8s\0")).then(|| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({})",
-            row.kind,
-            excerpt(body)
-        ))
-    })
+    match body_type(s.request.header("content-type"))? {
+        BodyType::Protobuf if row.is_custom() => Err(crate::request::media::unknown_body()),
+        kind => Ok(kind),
+    }
 }
 
 /// D11: unknown and duplicate fields become an error, warnings or nothing.
@@ -102,8 +91,10 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
     } else {
         Duplicates::Merge
     };
-    if kind == BodyType::Yaml {
-        return parse_yaml(bytes, row);
+    match kind {
+        BodyType::Yaml => return parse_yaml(bytes, row),
+        BodyType::Protobuf => return parse_protobuf(bytes, row),
+        _ => {}
     }
     json::parse_with(bytes, policy).map_err(|error| {
         if error.message.starts_with("json: cannot unmarshal number") {
@@ -115,28 +106,46 @@ pub(super) fn parse(bytes: &[u8], kind: BodyType, row: &Resource) -> Result<Pars
                 error.message
             ));
         }
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {} ({})",
-            row.kind,
-            error.message,
-            excerpt(bytes)
-        ))
+        let why = format!(
+            "couldn't get version/kind; json parse error: {}",
+            error.message
+        );
+        unrecognized(row, bytes, &why)
     })
 }
 
+/// A body nobody can read as an object of the row's kind.
+pub(super) fn unrecognized(row: &Resource, bytes: &[u8], why: &str) -> Status {
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {why} ({})",
+        row.kind,
+        excerpt(bytes)
+    ))
+}
+
 fn parse_yaml(bytes: &[u8], row: &Resource) -> Result<Parsed, Status> {
-    let unrecognized = |why: &str| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): {why} ({})",
-            row.kind,
-            excerpt(bytes)
-        ))
-    };
-    let mut parsed = yaml::parse(bytes).map_err(|why| unrecognized(&why))?;
+    let mut parsed = yaml::parse(bytes).map_err(|why| unrecognized(row, bytes, &why))?;
     if parsed.value.is_null() {
         parsed.value = Value::object();
     }
     Ok(parsed)
+}
+
+/// B11: protobuf, for kinds that speak it.
+fn parse_protobuf(bytes: &[u8], row: &Resource) -> Result<Parsed, Status> {
+    if !protobuf::is_enveloped(bytes) {
+        return Err(unrecognized(
+            row,
+            bytes,
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
+        ));
+    }
+    let value = protobuf::decode(bytes, (&row.api_version(), &row.kind))
+        .map_err(|why| unrecognized(row, bytes, &why))?;
+    Ok(Parsed {
+        value,
+        duplicates: Vec::new(),
+    })
 }
 
 /// The first bytes of a body as error messages show them.

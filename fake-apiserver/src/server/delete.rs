@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::access::{self, Attributes};
 use super::{Answer, Core, Halt, ListAnswer, Session, conversion, lifecycle, read, type_meta};
 use crate::json::{self, Value};
+use crate::protobuf;
 use crate::registry::{Propagation, Resource};
 use crate::request::media::{BodyType, body_type};
 use crate::request::{DeleteOptions, ListOptions};
@@ -87,6 +88,14 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
         BodyType::Yaml => yaml::parse(body)
             .map(|parsed| parsed.value)
             .map_err(Status::bad_request)?,
+        BodyType::Protobuf if !protobuf::is_enveloped(body) => {
+            return Err(Status::bad_request(
+                "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
+            ));
+        }
+        BodyType::Protobuf => {
+            protobuf::decode(body, ("v1", "DeleteOptions")).map_err(Status::bad_request)?
+        }
         _ => json::parse(body).map_err(|error| {
             Status::bad_request(format!(
                 "couldn't get version/kind; json parse error: {}",

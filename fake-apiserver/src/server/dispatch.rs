@@ -31,7 +31,7 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
     if let Answer::Watching = result {
         let mut head = Response::builder()
             .status(200)
-            .header("content-type", "application/json");
+            .header("content-type", answer::stream_type(&accept));
         for warning in &s.attempt.warnings {
             let text = crate::status::go_quote(warning);
             head = head.header("warning", format!("299 - {text}"));
@@ -96,7 +96,7 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
             return Err(status.into());
         }
     }
-    if info.verb == "watch" && accept.encoding != Encoding::Json {
+    if info.verb == "watch" && accept.encoding == Encoding::Yaml {
         let message = format!("only the following media types are accepted: {STREAMS}");
         return Err(Status::not_acceptable(message).into());
     }

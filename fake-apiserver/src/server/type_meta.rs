@@ -1,7 +1,7 @@
 //! `kind` and `apiVersion` of a body against the kind expected, in the words of Go's scheme (D15, D16, G5b).
 
 use super::Session;
-use super::body::{excerpt, go_package};
+use super::body::{go_package, unrecognized};
 use crate::json::Value;
 use crate::registry::{Registry, Resource, split_api_version};
 use crate::status::{Status, go_quote};
@@ -48,20 +48,13 @@ pub(super) fn check(
     if value.is_null() && !row.is_custom() {
         value = Value::object();
     }
-    let unrecognized = |why: &str| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): {why} ({})",
-            row.kind,
-            excerpt(body)
-        ))
-    };
-    let (kind, api_version) = read(&value).map_err(|why| unrecognized(&why))?;
+    let (kind, api_version) = read(&value).map_err(|why| unrecognized(row, body, &why))?;
     let wanted = row.api_version();
     if row.is_custom() {
         if kind.is_empty() {
             let shown = String::from_utf8_lossy(body);
             let why = format!("Object 'Kind' is missing in '{shown}'");
-            return Err(unrecognized(&why));
+            return Err(unrecognized(row, body, &why));
         }
         if api_version != wanted {
             return Err(mismatch(api_version, &wanted));

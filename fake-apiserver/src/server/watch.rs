@@ -10,7 +10,6 @@ use bytes::Bytes;
 
 use super::read::{check_fields, parse_version, selects};
 use super::{Answer, Core, EventKind, Halt, Output, ServerId, Session, Wait, WatchId, answer};
-use crate::json;
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::{Accept, ListOptions};
@@ -70,14 +69,15 @@ impl Watch {
     }
 
     fn line(&mut self, kind: EventKind, object: &Object) -> Bytes {
-        let mut out = Vec::with_capacity(object.tail().len() + 96);
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_str().as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
         let first = !std::mem::replace(&mut self.columns_sent, true);
-        answer::event_object(&self.row, object, &self.accept, first, self.clock, &mut out);
-        out.extend_from_slice(b"}\n");
-        out.into()
+        answer::event(
+            kind.as_str(),
+            &self.row,
+            object,
+            &self.accept,
+            first,
+            self.clock,
+        )
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn open(
     // The stream is open before its first event.
     let mut events: Vec<Output> = Vec::new();
     if let Some(status) = refused {
-        events.push(error_event(id, &status, current));
+        events.push(error_event(id, &status, current, &watch.accept));
         events.push(Output::Ended { watch: id });
     } else if over {
         events.push(Output::Ended { watch: id });
@@ -190,15 +190,12 @@ pub(super) fn open(
     Ok(Answer::Watching)
 }
 
-fn error_event(watch: WatchId, status: &Status, revision: u64) -> Output {
-    let line = json!({"type": "ERROR", "object": status.to_value()});
-    let mut line = json::to_vec(&line);
-    line.push(b'\n');
+fn error_event(watch: WatchId, status: &Status, revision: u64, accept: &Accept) -> Output {
     Output::Event {
         watch,
         kind: EventKind::Error,
         revision,
-        line: line.into(),
+        line: answer::event_of("ERROR", &status.to_value(), accept),
     }
 }
 
@@ -322,7 +319,7 @@ impl Core {
             let Some((kind, object)) = watch.event(entry) else {
                 continue;
             };
-            let plain = watch.accept.form == crate::request::media::Form::Plain;
+            let plain = watch.accept.is_plain();
             let known = made.iter().find(|(row, made_kind, deleted, _)| {
                 plain
                     && Arc::ptr_eq(row, &watch.row)
