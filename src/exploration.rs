@@ -164,7 +164,7 @@ impl Exploration {
 
     fn lose(&mut self, seed: u64, lost: Lost) {
         match lost {
-            Lost::Stuck(_) | Lost::Killed(_) => {
+            Lost::Stuck { .. } | Lost::Killed(_) => {
                 self.lost.insert(seed, lost);
             }
             Lost::Engine(_) | Lost::NotMade => {
@@ -261,8 +261,11 @@ pub fn run_to_show(prepared: &Prepared, seed: u64) -> Result<Run, String> {
     let run = || prepared.run_within(&Input::Seed(seed), options, Options::default().limit);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     let mut run = match caught {
-        Ok(Some(run)) => run,
-        Ok(None) => return Err(Lost::Stuck(Options::default().limit.as_secs()).to_string()),
+        Ok(Ok(run)) => run,
+        Ok(Err(place)) => {
+            let seconds = Options::default().limit.as_secs();
+            return Err(Lost::Stuck { seconds, place }.to_string());
+        }
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

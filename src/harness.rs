@@ -16,6 +16,7 @@ use sim::operator::Operators;
 use crate::cli::{self, Program};
 use crate::exploration::{Judgement, Options, explore, with_logs};
 use crate::plan::{self, Plan};
+use crate::rerun;
 
 /// How many seeds a case runs under `cargo test`; `RECONVERGE_SEEDS` says otherwise.
 const TEST_SEEDS: u64 = 200;
@@ -136,6 +137,12 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
         for reason in reasons {
             message.push_str(&reason);
             message.push('\n');
+        }
+        for (seed, lost) in &found.lost {
+            if let Some(again) = rerun::again(plan, *seed, lost, options.isolation, options.limit) {
+                let replay = plan.replay_command(*seed, command);
+                message.push_str(&format!("  seed {seed}: {again}\n  replay: {replay}\n"));
+            }
         }
         if let Some((seed, run)) = found.first_failure {
             let run = with_logs(&plan.prepared, seed, run);

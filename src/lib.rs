@@ -15,6 +15,7 @@ pub mod exploration;
 pub mod harness;
 mod log_filter;
 pub mod plan;
+mod rerun;
 pub mod simulation;
 
 pub use simulation::Sim;

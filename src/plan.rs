@@ -97,6 +97,16 @@ impl Plan {
         }
     }
 
+    /// The arguments that name this case and a seed.
+    pub fn arguments(&self, seed: u64) -> Vec<std::ffi::OsString> {
+        let mut arguments = vec![self.path().as_os_str().to_owned()];
+        if self.case.variant != load::NO_VARIANT {
+            arguments.extend(["--variant".into(), self.case.variant.clone().into()]);
+        }
+        arguments.extend(["--seed".into(), seed.to_string().into()]);
+        arguments
+    }
+
     /// The one command that replays a seed.
     pub fn replay_command(&self, seed: u64, command: &str) -> String {
         let path = self.path().display().to_string();

@@ -13,6 +13,7 @@ use scenarios::quantity::SeedRange;
 use serde::Serialize;
 use serde_json::Value;
 use sim::Isolation;
+use sim::isolation::Lost;
 use sim::operator::{IntoOperatorResult, OperatorContext, OperatorFn, Operators, operator};
 use sim::property::{PropertySpec, View};
 use sim::run::{Prepared, Run};
@@ -20,6 +21,7 @@ use sim::setup::{Action, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep
 
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::Fnv;
+use crate::rerun;
 
 /// A simulation: a cluster, operators, what happens to them, and what must hold.
 ///
@@ -517,6 +519,12 @@ impl Explored {
             for reason in reasons {
                 message.push_str(&format!("{reason}\n"));
             }
+        }
+        let stuck = |lost: &Lost| matches!(lost, Lost::Stuck { .. });
+        if self.found.lost.values().any(stuck) && self.ready.options.isolation == Isolation::Thread
+        {
+            message.push_str(rerun::IN_A_TEST);
+            message.push('\n');
         }
         for name in &self.ready.sometimes {
             if self.found.runs > 1 && !self.found.reached.contains_key(name) {

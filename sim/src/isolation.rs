@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use crate::run::{Prepared, Run, RunOptions};
 use crate::schedule::Input;
 use crate::trace::{LogLine, Record, Trace};
 use crate::verdict::Verdict;
+pub use crate::whereabouts::Place;
+use crate::whereabouts::Whereabouts;
 use crate::zygote;
 
 /// What a run shares with other runs.
@@ -76,8 +78,13 @@ pub struct Batch<'a> {
 #[serde(rename_all = "kebab-case")]
 pub enum Lost {
     /// Code of a replica never gave up its thread: an endless loop without an await.
-    #[error("a replica never gave up its thread: the run was given up after {0} s")]
-    Stuck(u64),
+    #[error("{}", stuck(*seconds, place.as_ref()))]
+    Stuck {
+        /// How long it was waited for.
+        seconds: u64,
+        /// Where the run was last.
+        place: Option<Place>,
+    },
     /// Code of a replica ended its process.
     #[error("a replica killed its process: signal {0}")]
     Killed(i32),
@@ -87,6 +94,24 @@ pub enum Lost {
     /// No process could be made for it.
     #[error("no process could be made for the run: too many processes or open files")]
     NotMade,
+}
+
+fn stuck(seconds: u64, place: Option<&Place>) -> String {
+    let given_up = format!("the run was given up after {seconds} s");
+    match place {
+        Some(Place {
+            replica: Some(replica),
+            at,
+            event,
+        }) => format!(
+            "replica {replica} never gave up its thread: {given_up}; the last event before it, at {at}: {event}"
+        ),
+        Some(Place { at, event, .. }) => format!(
+            "no replica had the thread, and what had it never came back: {given_up}; the last event before that, at \
+             {at}: {event}"
+        ),
+        None => format!("it never came back, before any replica ran: {given_up}"),
+    }
 }
 
 /// One seed, run.
@@ -160,7 +185,10 @@ fn on_threads(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Mad
             scope.spawn(|| {
                 let sender = sender;
                 while let Some(seed) = batch.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(make(prepared, *seed, batch)).is_err() {
+                    if sender
+                        .send(make(prepared, *seed, batch, Watch::Own))
+                        .is_err()
+                    {
                         break;
                     }
                 }
@@ -177,30 +205,30 @@ fn on_threads(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Mad
 
 fn in_forks(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made) -> bool) {
     let mut children: Vec<Forked> = Vec::new();
-    let mut at_work: Vec<u64> = Vec::new();
+    let mut at_work: Vec<(u64, Arc<Whereabouts>)> = Vec::new();
     let mut seeds = batch.seeds.iter();
     let mut going = true;
-    // The parent watches; a child that watched itself would need a thread of its own.
-    let unwatched = Batch {
-        limit: Duration::MAX,
-        ..*batch
-    };
     loop {
         while going && children.len() < batch.jobs.max(1) {
             let Some(seed) = seeds.next() else { break };
-            let work = || wire(&make(prepared, *seed, &unwatched));
-            match fork::fork(batch.limit, work) {
-                Some(child) => {
+            // The parent watches; a child that watched itself would need a thread of its own.
+            let page = Whereabouts::shared().map(Arc::new);
+            let work = |page| wire(&make(prepared, *seed, batch, Watch::Parent(page)));
+            let child = page
+                .clone()
+                .and_then(|page| fork::fork(batch.limit, || work(page)));
+            match (child, page) {
+                (Some(child), Some(page)) => {
                     children.push(child);
-                    at_work.push(*seed);
+                    at_work.push((*seed, page));
                 }
-                None => going &= on_run(lost(*seed, Lost::NotMade)),
+                _ => going &= on_run(lost(*seed, Lost::NotMade)),
             }
         }
         let Some((at, outcome)) = fork::wait_any(&mut children) else {
             break;
         };
-        let seed = at_work.remove(at);
+        let (seed, page) = at_work.remove(at);
         let made = match outcome {
             Outcome::Finished(bytes) => unwire(&bytes).unwrap_or_else(|| {
                 lost(
@@ -208,7 +236,7 @@ fn in_forks(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made)
                     Lost::Engine("its run did not come back whole".to_owned()),
                 )
             }),
-            Outcome::Stuck => lost(seed, Lost::Stuck(batch.limit.as_secs())),
+            Outcome::Stuck => lost(seed, stuck_at(batch, page.read())),
             Outcome::Signalled(signal) => lost(seed, Lost::Killed(signal)),
             Outcome::Exited(status) => lost(seed, Lost::Engine(format!("exit status {status}"))),
         };
@@ -224,22 +252,42 @@ fn lost(seed: u64, why: Lost) -> Made {
     }
 }
 
+fn stuck_at(batch: &Batch<'_>, place: Option<Place>) -> Lost {
+    let seconds = batch.limit.as_secs();
+    Lost::Stuck { seconds, place }
+}
+
+/// Who gives a run up that never comes back.
+#[derive(Clone)]
+enum Watch {
+    /// The thread that waits for it.
+    Own,
+    /// The process that forked this one; it reads here where the run is.
+    Parent(Arc<Whereabouts>),
+}
+
 /// One run, and a second one where the first has findings or its turn has come.
-fn make(prepared: &Prepared, seed: u64, batch: &Batch<'_>) -> Made {
-    let run = make_one(prepared, seed, batch.limit);
+fn make(prepared: &Prepared, seed: u64, batch: &Batch<'_>, watch: Watch) -> Made {
+    let run = make_one(prepared, seed, batch, watch.clone());
     let sampled = batch.check_one_in > 0 && seed.is_multiple_of(batch.check_one_in);
     let failing = run
         .as_ref()
         .is_ok_and(|run| !run.verdict.findings.is_empty());
-    let again = (failing || sampled && run.is_ok()).then(|| make_one(prepared, seed, batch.limit));
+    let again = (failing || sampled && run.is_ok()).then(|| make_one(prepared, seed, batch, watch));
     Made { seed, run, again }
 }
 
-fn make_one(prepared: &Prepared, seed: u64, limit: Duration) -> Result<Run, Lost> {
-    let run = || prepared.run_within(&Input::Seed(seed), RunOptions::default(), limit);
+fn make_one(prepared: &Prepared, seed: u64, batch: &Batch<'_>, watch: Watch) -> Result<Run, Lost> {
+    let input = Input::Seed(seed);
+    let run = || match watch {
+        Watch::Own => prepared
+            .run_within(&input, RunOptions::default(), batch.limit)
+            .map_err(|place| stuck_at(batch, place)),
+        Watch::Parent(page) => Ok(prepared.run_watched(&input, page)),
+    };
     // What a run leaves behind when it panics is dropped with it: nothing is shared between runs.
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(run) => run.ok_or(Lost::Stuck(limit.as_secs())),
+        Ok(run) => run,
         Err(payload) => {
             let text = payload.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| payload.downcast_ref::<&str>().copied());

@@ -38,6 +38,7 @@ mod spans;
 pub mod time;
 pub mod trace;
 pub mod verdict;
+mod whereabouts;
 pub mod world;
 mod zygote;
 

@@ -14,6 +14,7 @@ use crate::schedule::Input;
 use crate::setup::Setup;
 use crate::trace::{Fingerprint, Trace};
 use crate::verdict::Verdict;
+use crate::whereabouts::{Place, Whereabouts};
 use crate::world::{SetupError, World};
 use crate::{panics, spans};
 
@@ -71,29 +72,38 @@ impl Prepared {
         self.direct(input, options, |_| ())
     }
 
-    /// Runs it once, unless that takes longer than `limit` on the wall clock. The thread of a run that is stuck is left
-    /// behind: nothing can stop it.
+    /// Runs it once, unless that takes longer than `limit` on the wall clock; then it is told where it was last, if any
+    /// replica ever ran. The thread of a run that is stuck is left behind: nothing can stop it.
     #[expect(
         clippy::disallowed_methods,
         reason = "a run that may get stuck lives on a thread that may be left behind"
     )]
-    pub fn run_within(&self, input: &Input, options: RunOptions, limit: Duration) -> Option<Run> {
-        if limit == Duration::MAX {
-            return Some(self.run(input, options));
-        }
+    pub fn run_within(
+        &self,
+        input: &Input,
+        options: RunOptions,
+        limit: Duration,
+    ) -> Result<Run, Option<Place>> {
+        let whereabouts = Arc::new(Whereabouts::own());
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let (prepared, input) = (self.clone(), input.clone());
+        let noted = Some(whereabouts.clone());
         let thread = std::thread::spawn(move || {
-            let _ = sender.send(prepared.simulate(&input, options, |_| ()));
+            let _ = sender.send(prepared.simulate(&input, options, noted, |_| ()));
         });
         match receiver.recv_timeout(limit) {
-            Ok(run) => Some(run),
-            Err(RecvTimeoutError::Timeout) => None,
+            Ok(run) => Ok(run),
+            Err(RecvTimeoutError::Timeout) => Err(whereabouts.read()),
             Err(RecvTimeoutError::Disconnected) => match thread.join() {
-                Ok(()) => None,
+                Ok(()) => Err(None),
                 Err(payload) => std::panic::resume_unwind(payload),
             },
         }
+    }
+
+    /// Runs it once, noting where it is for whoever watches over this process.
+    pub(crate) fn run_watched(&self, input: &Input, whereabouts: Arc<Whereabouts>) -> Run {
+        self.on_thread(input, RunOptions::default(), Some(whereabouts), |_| ())
     }
 
     /// Runs it once, with `script` saying what happens first; the rest follows from the input.
@@ -103,11 +113,20 @@ impl Prepared {
         options: RunOptions,
         script: impl FnOnce(&mut World<'_>) + Send,
     ) -> Run {
-        std::thread::scope(|scope| {
-            match scope.spawn(|| self.simulate(input, options, script)).join() {
-                Ok(run) => run,
-                Err(payload) => std::panic::resume_unwind(payload),
-            }
+        self.on_thread(input, options, None, script)
+    }
+
+    fn on_thread(
+        &self,
+        input: &Input,
+        options: RunOptions,
+        whereabouts: Option<Arc<Whereabouts>>,
+        script: impl FnOnce(&mut World<'_>) + Send,
+    ) -> Run {
+        let run = || self.simulate(input, options, whereabouts, script);
+        std::thread::scope(|scope| match scope.spawn(run).join() {
+            Ok(run) => run,
+            Err(payload) => std::panic::resume_unwind(payload),
         })
     }
 
@@ -116,6 +135,7 @@ impl Prepared {
         &self,
         input: &Input,
         options: RunOptions,
+        whereabouts: Option<Arc<Whereabouts>>,
         script: impl FnOnce(&mut World<'_>),
     ) -> Run {
         panics::install();
@@ -124,7 +144,7 @@ impl Prepared {
         spans::begin(options.logs);
         let base = self.base.copy();
         spans::observe(|| {
-            let mut world = World::new(&self.setup, input, base);
+            let mut world = World::new(&self.setup, input, base, whereabouts);
             script(&mut world);
             world.run();
             let (trace, verdict, diverged) = world.into_parts();

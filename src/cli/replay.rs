@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reports::recording::Recording;
 use reports::{Rows, failure, timeline};
@@ -15,6 +16,7 @@ use super::run::file_name;
 use super::{Failure, Format, Output, Program};
 use crate::exploration::{NoRun, Options, compare, run_twice, with_logs};
 use crate::plan::{self, Plan};
+use crate::rerun;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -35,6 +37,9 @@ pub(super) struct Args {
         allow_hyphen_values = true
     )]
     seed: Option<String>,
+    /// A run that takes longer than this on the wall clock is given up
+    #[arg(long, value_parser = super::run::span, default_value = "60s", value_name = "DURATION")]
+    limit: Duration,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -66,11 +71,20 @@ pub(super) fn replay(
         }
     };
     writable(&args.out)?;
-    let options = Options::default();
+    let options = Options {
+        limit: args.limit,
+        ..Options::default()
+    };
     let (first, second) = match run_twice(&plan.prepared, seed, &options) {
         Ok(runs) => runs,
         Err(NoRun::Isolation(error)) => return Err(Failure::Fault(error.to_string())),
-        Err(NoRun::Lost(lost)) => return gone(seed, &lost, output),
+        Err(NoRun::Lost(lost)) => {
+            let again = match scenario {
+                true => rerun::again(&plan, seed, &lost, options.isolation, options.limit),
+                false => None,
+            };
+            return gone(seed, &lost, again, output);
+        }
     };
     if let Some(mismatch) = compare(seed, &first, &second) {
         output.note(&format!(
@@ -130,10 +144,13 @@ pub(super) fn replay(
 }
 
 /// A run that gave nothing back: the operator's doing, or ours.
-fn gone(seed: u64, lost: &Lost, output: &Output) -> Result<u8, Failure> {
+fn gone(seed: u64, lost: &Lost, again: Option<String>, output: &Output) -> Result<u8, Failure> {
     match lost {
-        Lost::Stuck(_) | Lost::Killed(_) => {
+        Lost::Stuck { .. } | Lost::Killed(_) => {
             output.note(&format!("error: seed {seed} gave no verdict: {lost}\n"));
+            if let Some(again) = again {
+                output.note(&format!("  {again}\n"));
+            }
             Ok(1)
         }
         Lost::Engine(_) | Lost::NotMade => Err(Failure::Fault(lost.to_string())),

@@ -1,13 +1,15 @@
 //! `run`: explores every variant of the scenarios, prints a table and the failure block of the first failing run of each.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reports::failure;
 use scenarios::load::{self, Case, Files};
-use scenarios::quantity::{SeedRange, seeds};
+use scenarios::quantity::{SeedRange, Span, seeds};
 use serde_json::{Value as Json, json};
 use sim::Isolation;
-use sim::isolation::IsolationError;
+use sim::isolation::{IsolationError, Lost};
 use sim::operator::Operators;
 
 use super::output::{writable, write};
@@ -15,6 +17,7 @@ use super::progress::Progress;
 use super::{Failure, Format, Output, Program, list, paths, table};
 use crate::exploration::{Exploration, Judgement, Options, explore, with_logs};
 use crate::plan::{self, Plan};
+use crate::rerun;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -48,6 +51,9 @@ pub(super) struct Args {
     /// What runs share: `thread` the process, `fork` nothing
     #[arg(long, value_enum)]
     isolation: Option<Apart>,
+    /// A run that takes longer than this on the wall clock is given up
+    #[arg(long, value_parser = span, default_value = "60s", value_name = "DURATION")]
+    limit: Duration,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -87,6 +93,14 @@ pub(super) fn seed_range(text: &str) -> Result<SeedRange, String> {
     text.parse::<SeedRange>().map_err(|e| e.replace('\n', "; "))
 }
 
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<Span>().map_err(|e| e.replace('\n', "; "))?;
+    match span.0.is_zero() {
+        true => Err("no run ends at once: leave it away for 60s".to_owned()),
+        false => Ok(span.0),
+    }
+}
+
 fn shard(text: &str) -> Result<(u64, u64), String> {
     let parsed = text
         .split_once('/')
@@ -104,6 +118,8 @@ struct Explored {
     found: Exploration,
     judgement: Judgement,
     recording: Option<PathBuf>,
+    /// What became of seeds that never came back, by seed: in sentences.
+    again: BTreeMap<u64, String>,
 }
 
 pub(super) fn run(
@@ -136,7 +152,7 @@ pub(super) fn run(
         isolation: args
             .isolation
             .map_or_else(Isolation::default, Isolation::from),
-        ..Options::default()
+        limit: args.limit,
     };
     let work: Vec<(Plan, SeedRange, Vec<u64>)> =
         plans.into_iter().map(|p| with_seeds(p, args)).collect();
@@ -147,12 +163,18 @@ pub(super) fn run(
         let found =
             explore(&plan.prepared, &list, &options, &mut || progress.step()).map_err(isolation)?;
         let judgement = found.judge(&plan.expect, list.len() == 1);
+        let again = found.lost.iter().filter_map(|(seed, lost)| {
+            let told = rerun::again(&plan, *seed, lost, options.isolation, options.limit)?;
+            Some((*seed, told))
+        });
+        let again = again.collect();
         explored.push(Explored {
             plan,
             seeds: range,
             found,
             judgement,
             recording: None,
+            again,
         });
     }
     progress.done();
@@ -173,11 +195,12 @@ pub(super) fn run(
         case.recording = Some(path);
     }
     let code = exit_code(&explored);
+    let reasons = reasons(&explored, &program.command);
     match args.format {
         Format::Text => {
             output.out(&blocks);
             output.out(&text_table(&explored, &elsewhere, output));
-            output.out(&reasons(&explored));
+            output.out(&reasons);
         }
         Format::Json => output.out(&format!("{:#}\n", report(&explored, &elsewhere, code))),
     }
@@ -302,7 +325,7 @@ fn not_run(case: &Case) -> String {
 }
 
 /// Why a case is not as expected, in sentences below the table.
-fn reasons(explored: &[Explored]) -> String {
+fn reasons(explored: &[Explored], command: &str) -> String {
     let mut text = String::new();
     for case in explored {
         let title = case.plan.case.title();
@@ -318,6 +341,10 @@ fn reasons(explored: &[Explored]) -> String {
             for reason in reasons {
                 text.push_str(&format!("{title}: {reason}\n"));
             }
+        }
+        for (seed, again) in &case.again {
+            let replay = case.plan.replay_command(*seed, command);
+            text.push_str(&format!("  seed {seed}: {again}\n  replay: {replay}\n"));
         }
         for mismatch in &case.found.mismatches {
             text.push_str(&format!(
@@ -352,6 +379,17 @@ fn report(explored: &[Explored], elsewhere: &[Case], code: u8) -> Json {
             .iter()
             .map(|m| json!({"seed": m.seed, "difference": m.difference}))
             .collect();
+        let lost = e.found.lost.iter().map(|(seed, lost)| match lost {
+            Lost::Stuck { place, .. } => json!({
+                "seed": seed,
+                "why": "stuck",
+                "replica": place.as_ref().and_then(|place| place.replica.clone()),
+                "lastEvent": place.as_ref().map(|place| place.event.clone()),
+                "again": e.again.get(seed),
+            }),
+            other => json!({"seed": seed, "why": "killed", "text": other.to_string()}),
+        });
+        let lost: Vec<Json> = lost.collect();
         json!({
             "file": e.plan.path().display().to_string(),
             "scenario": e.plan.case.scenario.scenario,
@@ -365,6 +403,7 @@ fn report(explored: &[Explored], elsewhere: &[Case], code: u8) -> Json {
             "verdict": verdict(e),
             "reasons": reasons,
             "mismatches": mismatches,
+            "lost": lost,
             "recording": e.recording.as_ref().map(|p| p.display().to_string()),
         })
     };

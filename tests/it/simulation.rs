@@ -113,6 +113,8 @@ fn what_never_comes_true_is_told() {
 }
 
 mod misbehaving {
+    use std::panic::AssertUnwindSafe;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use reconverge::sim::Isolation;
@@ -135,7 +137,32 @@ mod misbehaving {
                 std::hint::spin_loop();
             }
         });
-        assert_eq!(lost(spins), Lost::Stuck(2));
+        let Lost::Stuck { seconds: 2, place } = lost(spins) else {
+            panic!("it is stuck");
+        };
+        let place = place.expect("it ran");
+        assert_eq!(place.replica.as_deref(), Some("spinning-0"));
+        assert_eq!(place.event, "its process had started");
+    }
+
+    #[test]
+    fn in_a_test_on_threads_a_sentence_says_what_to_do() {
+        static OVER: AtomicBool = AtomicBool::new(false);
+        let explored = Sim::new("spins")
+            .operator("spinning", 1, |_| async {
+                while !OVER.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+            .isolation(Isolation::Thread)
+            .limit(Duration::from_secs(1))
+            .explore(seeds(0..1));
+        OVER.store(true, Ordering::Relaxed);
+        let panic = std::panic::catch_unwind(AssertUnwindSafe(|| explored.assert_holds()));
+        let panic = panic.expect_err("it gave no verdict");
+        let text = panic.downcast_ref::<String>().expect("a text");
+        let help = "help: run it again with .isolation(Isolation::Fork)";
+        assert!(text.contains(help), "{text}");
     }
 
     #[test]

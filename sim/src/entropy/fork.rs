@@ -1,6 +1,6 @@
 //! A process of its own for a piece of work: forked, watched, and its bytes read back.
 //!
-//! Owns fork, pipe and kill. A fork copies the calling thread alone, so it is refused where other threads could hold a
+//! Owns fork, pipe and kill, and memory that both sides see. A fork copies the calling thread alone, so it is refused where other threads could hold a
 //! lock: [`may_fork`].
 #![expect(
     unsafe_code,
@@ -10,7 +10,50 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
+
+/// Bytes that a process and those forked from it share.
+pub(crate) struct Page {
+    start: NonNull<AtomicU8>,
+    length: usize,
+}
+
+// SAFETY: the memory is the page's own until it is dropped, and atomics may be used from any thread.
+unsafe impl Send for Page {}
+// SAFETY: as above.
+unsafe impl Sync for Page {}
+
+impl Page {
+    /// Zeroed memory; none if there is none to be had.
+    pub(crate) fn new(length: usize) -> Option<Page> {
+        let (access, kind) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: asks for new memory at a place of the kernel's choice.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, access, kind, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let start = NonNull::new(start.cast())?;
+        Some(Page { start, length })
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[AtomicU8] {
+        // SAFETY: that many bytes were mapped, zeroed, and stay until the page is dropped.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length, and nothing borrows it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
 
 /// How a forked process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

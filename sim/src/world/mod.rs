@@ -50,6 +50,7 @@ use crate::setup::{Fault, Setup};
 use crate::time::SimTime;
 use crate::trace::{LogLine, Record, Trace};
 use crate::verdict::Verdict;
+use crate::whereabouts::Whereabouts;
 
 /// A run that has so many records goes in circles.
 const RECORDS_MAX: usize = 20_000;
@@ -87,6 +88,8 @@ pub struct World<'s> {
     report: Report,
     /// What makes happen what happens now.
     cause: Option<StepId>,
+    /// Where whoever waits for this run reads how far it has come.
+    whereabouts: Option<Arc<Whereabouts>>,
 }
 
 impl<'s> World<'s> {
@@ -359,7 +362,12 @@ impl<'s> World<'s> {
     }
 
     /// Begins a run.
-    pub(crate) fn new(setup: &'s Setup, input: &Input, base: ApiServer) -> World<'s> {
+    pub(crate) fn new(
+        setup: &'s Setup,
+        input: &Input,
+        base: ApiServer,
+        whereabouts: Option<Arc<Whereabouts>>,
+    ) -> World<'s> {
         let chooser = Chooser::new(input, setup.mode);
         let replicas = replicas::lay_out(setup);
         let names = replicas
@@ -407,6 +415,7 @@ impl<'s> World<'s> {
         world.refresh_chores();
         world
     }
+            whereabouts,
 
     fn log(&mut self, at: SimTime, replica: ReplicaId, level: &str, line: String) {
         let replica = self.trace.replicas[replica.0 as usize].clone();

@@ -226,12 +226,14 @@ impl World<'_> {
 
     /// Hands something to a replica and runs it to quiescence.
     pub(super) fn step(&mut self, id: ReplicaId, deliver: impl FnOnce()) {
+        self.note_step(id);
         let replica = self.replica(id);
         let skew_us = replica.skew_us;
         let Some(process) = &mut replica.process else {
             return;
         };
         let stepped = process.step(skew_us, deliver);
+        self.note_step_over();
         match stepped.deadline {
             Some(at) => self.agenda.put(Choice::Wake(id), at),
             None => {
@@ -242,6 +244,20 @@ impl World<'_> {
         self.read_panics(id);
         self.read_queue();
         self.read_step(id, stepped);
+    }
+
+    /// Tells whoever waits for this run whose code has the thread from here on, should it never give it back.
+    fn note_step(&self, id: ReplicaId) {
+        if let Some(whereabouts) = &self.whereabouts {
+            let replica = &self.replicas[id.0 as usize].name;
+            whereabouts.step_begins(replica, entropy::now(), &self.trace, self.cause);
+        }
+    }
+
+    fn note_step_over(&self) {
+        if let Some(whereabouts) = &self.whereabouts {
+            whereabouts.step_ends();
+        }
     }
 
     fn read_spans(&mut self, id: ReplicaId) {
@@ -358,8 +374,10 @@ impl World<'_> {
     }
 
     fn bury(&mut self, id: ReplicaId, restart_us: u64) {
+        self.note_step(id);
+        self.replica(id).process = None;
+        self.note_step_over();
         let replica = self.replica(id);
-        replica.process = None;
         replica.info.running = false;
         replica.info.leases.clear();
         replica.paused_until = None;
@@ -386,11 +404,13 @@ impl World<'_> {
         replica.restart_us = crate::time::us(down);
         let step = self.record(Event::ShutdownRequested { replica: id });
         self.cause = Some(step);
+        self.note_step(id);
         let replica = self.replica(id);
         let skew_us = replica.skew_us;
         if let Some(process) = &mut replica.process {
             process.request_stop();
             let stepped = process.step(skew_us, || {});
+            self.note_step_over();
             if let Some(at) = stepped.deadline {
                 self.agenda.put(Choice::Wake(id), at);
             }

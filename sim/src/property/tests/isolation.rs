@@ -60,5 +60,15 @@ fn a_fork_contains_what_kills_a_process() {
         }),
         2,
     );
-    assert_eq!(stuck, [Err(Lost::Stuck(5)), Err(Lost::Stuck(5))]);
+    let places = stuck.into_iter().map(|lost| match lost {
+        Err(Lost::Stuck { seconds: 5, place }) => place,
+        other => panic!("{other:?}"),
+    });
+    let places: Vec<_> = places.flatten().collect();
+    assert_eq!(places.len(), 2);
+    for place in places {
+        let replica = place.replica.expect("the replica is named");
+        assert!(replica.starts_with("op-"), "{replica}");
+        assert!(place.event.contains("configmaps"), "{}", place.event);
+    }
 }
