@@ -43,6 +43,8 @@ pub struct Config {
     pub event_ttl_seconds: u64,
     /// Seconds between compactions; 0 = never.
     pub compaction_seconds: u64,
+    /// What watches are told is checked against the log ([`ApiServer::breach`](super::ApiServer::breach)).
+    pub check_watches: bool,
     /// The creation time of the bootstrap objects.
     pub began: Timestamp,
 }
@@ -59,6 +61,7 @@ impl Default for Config {
             namespace_controller: true,
             event_ttl_seconds: 3600,
             compaction_seconds: 300,
+            check_watches: false,
             began: Timestamp::from_seconds(1_767_225_600),
         }
     }

@@ -13,6 +13,7 @@ mod core;
 mod create;
 mod delete;
 mod dispatch;
+mod guarantees;
 mod lifecycle;
 mod managed;
 mod patch;
@@ -36,10 +37,12 @@ pub use self::answer::{Answer, ListAnswer};
 pub use self::config::{Authorization, Config, Token};
 pub use self::core::Core;
 pub(crate) use self::delete::{FOREGROUND, ORPHAN, delete_one, remove};
+pub use self::guarantees::Defect;
 pub use self::session::{Attempt, Halt, OutCall, Session, Wait, WebhookReply};
 pub(crate) use self::update::{Change, store as store_change};
 pub use self::watch::Watch;
 
+use self::guarantees::Guarantees;
 use crate::actors::{Actors, Chore};
 use crate::ids::Ids;
 use crate::registry::Registry;
@@ -179,6 +182,10 @@ pub struct ApiServer {
     calls: BTreeMap<CallId, OpenCall>,
     next_call: u64,
     next_actor: u64,
+    /// The checker of what watches are told, where it is asked for.
+    guarantees: Option<Box<Guarantees>>,
+    /// A mistake to make at the next occasion.
+    planted: Option<Defect>,
 }
 
 /// Numbers of what controllers do begin here; those of clients are below.
@@ -194,6 +201,8 @@ impl ApiServer {
             calls: BTreeMap::new(),
             next_call: 0,
             next_actor: 0,
+            guarantees: config.check_watches.then(Box::default),
+            planted: None,
         }
     }
 
@@ -212,6 +221,8 @@ impl ApiServer {
             calls: BTreeMap::new(),
             next_call: self.next_call,
             next_actor: self.next_actor,
+            guarantees: self.core.config.check_watches.then(Box::default),
+            planted: None,
         }
     }
 
@@ -298,6 +309,27 @@ impl ApiServer {
         self.parked.remove(&id);
         self.calls.retain(|_, call| call.id != id);
         self.core.close_watch(WatchId(id.0));
+        if let Some(guarantees) = &mut self.guarantees {
+            guarantees.forget(WatchId(id.0));
+        }
+    }
+
+    /// The first guarantee of watches that was broken, in words: a mistake of this crate. None, too, if nobody checks
+    /// ([`Config::check_watches`]).
+    pub fn breach(&self) -> Option<&str> {
+        self.guarantees.as_ref()?.breach()
+    }
+
+    /// Also holds against the log what open watches have *not* been told so far; then as [`ApiServer::breach`].
+    pub fn check_watches(&mut self) -> Option<&str> {
+        let guarantees = self.guarantees.as_mut()?;
+        guarantees.check_all(&self.core);
+        guarantees.breach()
+    }
+
+    /// Makes a mistake at the next occasion, so that a test sees the checker find it.
+    pub fn plant(&mut self, defect: Defect) {
+        self.planted = Some(defect);
     }
 
     /// The short form for calls that answer at once. A request that has to wait, or that opens a watch, answers with 500.
@@ -435,10 +467,21 @@ impl ApiServer {
                 self.run(cx, id, parked);
             }
         }
-        std::mem::take(&mut self.core.outputs)
+        let mut outputs = std::mem::take(&mut self.core.outputs);
+        if let Some(defect) = self.planted
+            && guarantees::make(defect, &mut outputs)
+        {
+            self.planted = None;
+        }
+        if let Some(guarantees) = &mut self.guarantees {
+            guarantees.read(&self.core, &outputs);
+        }
+        outputs
     }
 }
 
+#[cfg(test)]
+mod guarantees_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]

@@ -60,6 +60,7 @@ impl History {
     fn new() -> History {
         let config = Config {
             servers: SERVERS,
+            check_watches: true,
             ..Config::default()
         };
         let server = ApiServer::new(&config);
@@ -221,6 +222,7 @@ impl History {
         };
         let outputs = self.server.settle(&mut cx);
         self.note(outputs);
+        assert_eq!(self.server.check_watches(), None);
         let live = self.list("");
         assert_eq!(live, self.live());
         for (id, told) in &self.watches {

@@ -28,8 +28,10 @@ pub struct Watch {
     pub namespace: String,
     /// The only object, "" = all.
     pub name: String,
-    options: ListOptions,
+    pub(super) options: ListOptions,
     accept: Accept,
+    /// Where it began.
+    pub(super) began: Began,
     /// Nothing at or below this revision is sent any more.
     pub position: u64,
     /// When it ends.
@@ -40,6 +42,15 @@ pub struct Watch {
     columns_sent: bool,
     /// The time of what is being sent, for ages in Tables.
     clock: Timestamp,
+}
+
+/// What a watch begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Began {
+    /// The state at a revision.
+    WithState(u64),
+    /// The first write after a revision.
+    After(u64),
 }
 
 impl Watch {
@@ -146,7 +157,16 @@ pub(super) fn open(
         }
     }
     let info = &s.request.info;
+    let position = if asked == 0 || initial {
+        current
+    } else {
+        asked
+    };
     let mut watch = Watch {
+        began: match initial {
+            true => Began::WithState(current),
+            false => Began::After(position),
+        },
         server: s.server,
         row: row.clone(),
         namespace: if row.namespaced {
@@ -155,11 +175,7 @@ pub(super) fn open(
             String::new()
         },
         name: info.name.clone(),
-        position: if asked == 0 || initial {
-            current
-        } else {
-            asked
-        },
+        position,
         bookmarked: 0,
         columns_sent: false,
         clock: now,

@@ -45,6 +45,7 @@ pub(crate) fn base(setup: &Setup) -> Result<ApiServer, SetupError> {
         namespace_controller: setup.actors.contains(&Actor::Namespaces),
         // History is not compacted behind the scheduler's back.
         compaction_seconds: 0,
+        check_watches: true,
         began: timestamp(SimTime::ZERO),
         ..Config::default()
     };

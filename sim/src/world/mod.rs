@@ -221,6 +221,7 @@ impl<'s> World<'s> {
         self.logged = store.revision();
         result
     }
+        own_mistake(self.server.breach());
 
     /// The writes since the last call, as changes; they go into the next event.
     fn take_changes(&mut self, of: impl Fn(&Entry) -> bool) -> (Vec<Change>, Vec<Arc<Entry>>) {
@@ -343,6 +344,11 @@ impl<'s> World<'s> {
         let World {
             mut trace,
             chooser,
+    /// Holds what the open watches were told against what they should have been.
+    fn check_watches(&mut self) {
+        own_mistake(self.server.check_watches());
+    }
+
             report,
             progress,
             replicas,
@@ -432,3 +438,16 @@ impl<'s> World<'s> {
 fn timestamp(now: SimTime) -> Timestamp {
     Timestamp(i64::try_from(now.unix_us()).unwrap_or(i64::MAX))
 }
+/// Invariant: the fake API server keeps what a real one promises of watches; a run in which it does not says nothing
+/// about the operator.
+fn own_mistake(breach: Option<&str>) {
+    assert!(
+        breach.is_none(),
+        "the fake API server broke a guarantee of watches, which no operator can be blamed for: {}",
+        breach.unwrap_or_default()
+    );
+}
+
+
+#[cfg(test)]
+mod tests;

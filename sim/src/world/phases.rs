@@ -256,6 +256,7 @@ impl World<'_> {
 
     /// The run is over: properties that wait for the end are asked.
     pub(super) fn finish(&mut self) {
+        self.check_watches();
         self.begin_phase(Phase::Done);
         let mut properties = std::mem::take(&mut self.properties);
         let (view, report) = self.view();
