@@ -155,6 +155,8 @@ pub struct Timing {
     pub cache: Option<SpanRange>,
     /// From the moment an actor of the cluster has something to do until it does it.
     pub actors: Option<SpanRange>,
+    /// From the moment an API server could tell a watch how far it has come until it sends the bookmark.
+    pub bookmark: Option<SpanRange>,
 }
 
 /// When a run ends.

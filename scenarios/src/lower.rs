@@ -192,6 +192,7 @@ impl<'a> Lowering<'a> {
             watch: or(timing.watch, default.watch),
             cache: or(timing.cache, default.cache),
             chore: or(timing.actors, default.chore),
+            bookmark: or(timing.bookmark, default.bookmark),
         }
     }
 

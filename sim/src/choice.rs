@@ -29,6 +29,8 @@ pub enum Choice {
     Resume(ReplicaId),
     /// A silenced watch speaks again.
     Unsilence(WatchId),
+    /// A watch is told by a bookmark how far its server has come.
+    Bookmark(WatchId),
     /// A lagging watch cache follows again; the number is that of the lag.
     Unlag(u32),
     /// The API server has something due: a watch at its end, a request that has waited long enough.

@@ -119,6 +119,9 @@ pub struct Timing {
     pub cache: DurationRange,
     /// From the moment a controller of the control plane has something to do until it does it.
     pub chore: DurationRange,
+    /// From the moment an API server could tell a watch how far it has come until it sends the bookmark; a real one does
+    /// so about once a minute. In both ways of time.
+    pub bookmark: DurationRange,
 }
 
 impl Default for Timing {
@@ -128,6 +131,7 @@ impl Default for Timing {
             watch: DurationRange::ms(1, 50),
             cache: DurationRange::ms(0, 5),
             chore: DurationRange::ms(1, 200),
+            bookmark: DurationRange::ms(1_000, 60_000),
         }
     }
 }

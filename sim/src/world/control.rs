@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fake_apiserver::actors::Chore;
 use fake_apiserver::registry::ResourceId;
-use fake_apiserver::server::ServerId;
+use fake_apiserver::server::{self, ServerId};
 use fake_apiserver::store::Origin;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::requests::StatusHead;
 use super::{World, timestamp};
 use crate::choice::Choice;
 use crate::entropy;
-use crate::event::Event;
+use crate::event::{Event, WatchId};
 use crate::setup::{Action, Fault, PatchType, Target};
 use crate::time::SimTime;
 
@@ -38,7 +38,11 @@ impl World<'_> {
             self.agenda.remove(&Choice::Chore(number));
         }
         for chore in offered {
-            if chore.is_settling() && !self.chores.contains_key(&chore) && !self.is_lagging(&chore)
+            if let Chore::Bookmark { watch } = chore {
+                self.offer_bookmark(WatchId(watch.0));
+            } else if chore.is_settling()
+                && !self.chores.contains_key(&chore)
+                && !self.is_lagging(&chore)
             {
                 self.offer_chore(chore);
             }
@@ -57,6 +61,21 @@ impl World<'_> {
                 self.agenda.remove(&Choice::ServerDeadline);
             }
         }
+    }
+
+    /// Unlike other chores a bookmark keeps nobody from being at rest: there is always another.
+    fn offer_bookmark(&mut self, watch: WatchId) {
+        let choice = Choice::Bookmark(watch);
+        if self.watches.contains_key(&watch) && !self.agenda.contains(&choice) {
+            let latency = self.chooser.delay("bookmark", self.setup.timing.bookmark);
+            self.agenda.put(choice, SimTime(entropy::now().0 + latency));
+        }
+    }
+
+    /// An API server tells a watch how far it has come; nothing, if it has nothing new to say any more.
+    pub(super) fn bookmark(&mut self, watch: WatchId) {
+        let watch = server::WatchId(watch.0);
+        self.serve(|server, cx| server.perform(cx, &Chore::Bookmark { watch }));
     }
 
     fn offer_chore(&mut self, chore: Chore) {

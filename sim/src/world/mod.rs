@@ -178,6 +178,10 @@ impl<'s> World<'s> {
             Choice::Wake(id) => Some(format!("wake {}", self.replicas[id.0 as usize].name)),
             Choice::Workload(step) => Some(format!("workload {step}")),
             Choice::Unsilence(id) => Some(format!("unsilence {id}")),
+            Choice::Bookmark(id) => self
+                .watches
+                .get(id)
+                .map(|watch| format!("bookmark {}", watch.name)),
             Choice::Unlag(number) => Some(format!("unlag {number}")),
             Choice::ServerDeadline => return Cow::Borrowed("server deadline"),
         }
@@ -194,6 +198,7 @@ impl<'s> World<'s> {
             Choice::Start(id) => self.start(id),
             Choice::Resume(id) => self.resume(id),
             Choice::Unsilence(id) => self.unsilence(id),
+            Choice::Bookmark(id) => self.bookmark(id),
             Choice::Unlag(number) => self.unlag(number),
             Choice::ServerDeadline => self.serve(|server, cx| server.advance(cx)),
             Choice::Wake(id) => self.wake(id),
@@ -216,12 +221,12 @@ impl<'s> World<'s> {
             ids: &mut self.ids,
         };
         let result = call(&mut self.server, &mut cx);
+        own_mistake(self.server.breach());
         let store = self.server.store();
         self.fresh.extend(store.log_since(self.logged).cloned());
         self.logged = store.revision();
         result
     }
-        own_mistake(self.server.breach());
 
     /// The writes since the last call, as changes; they go into the next event.
     fn take_changes(&mut self, of: impl Fn(&Entry) -> bool) -> (Vec<Change>, Vec<Arc<Entry>>) {
@@ -339,16 +344,16 @@ impl<'s> World<'s> {
         format!("{name} #{count}")
     }
 
-    /// The history and the verdict.
-    pub(crate) fn into_parts(self) -> (Trace, Verdict, bool) {
-        let World {
-            mut trace,
-            chooser,
     /// Holds what the open watches were told against what they should have been.
     fn check_watches(&mut self) {
         own_mistake(self.server.check_watches());
     }
 
+    /// The history and the verdict.
+    pub(crate) fn into_parts(self) -> (Trace, Verdict, bool) {
+        let World {
+            mut trace,
+            chooser,
             report,
             progress,
             replicas,
@@ -410,6 +415,7 @@ impl<'s> World<'s> {
             properties: begin::properties(setup),
             report: Report::default(),
             cause: None,
+            whereabouts,
         };
         world.begin_phase(crate::event::Phase::Safety);
         for index in 0..world.replicas.len() {
@@ -421,7 +427,6 @@ impl<'s> World<'s> {
         world.refresh_chores();
         world
     }
-            whereabouts,
 
     fn log(&mut self, at: SimTime, replica: ReplicaId, level: &str, line: String) {
         let replica = self.trace.replicas[replica.0 as usize].clone();
@@ -434,10 +439,6 @@ impl<'s> World<'s> {
     }
 }
 
-/// The master clock as the API server is handed it.
-fn timestamp(now: SimTime) -> Timestamp {
-    Timestamp(i64::try_from(now.unix_us()).unwrap_or(i64::MAX))
-}
 /// Invariant: the fake API server keeps what a real one promises of watches; a run in which it does not says nothing
 /// about the operator.
 fn own_mistake(breach: Option<&str>) {
@@ -448,6 +449,10 @@ fn own_mistake(breach: Option<&str>) {
     );
 }
 
+/// The master clock as the API server is handed it.
+fn timestamp(now: SimTime) -> Timestamp {
+    Timestamp(i64::try_from(now.unix_us()).unwrap_or(i64::MAX))
+}
 
 #[cfg(test)]
 mod tests;

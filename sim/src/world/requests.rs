@@ -307,6 +307,9 @@ impl World<'_> {
             return;
         };
         let about = about(&request.learnt);
+        if answer.is_err() {
+            self.connect_elsewhere(replica);
+        }
         if answer.is_ok() {
             let step = self.record(Event::ReplyDelivered {
                 replica,

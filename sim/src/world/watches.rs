@@ -174,6 +174,7 @@ impl World<'_> {
                     why: WatchEnd::Closed,
                 });
                 self.cause = Some(step);
+                self.connect_elsewhere(replica);
                 self.step(replica, move || drop(open.stream));
             }
             What::Event {
@@ -273,12 +274,17 @@ impl World<'_> {
         };
         let (replica, stream) = (open.replica, open.stream.clone());
         self.close_watch(watch, WatchEnd::Dropped);
-        let servers = self.setup.servers.max(1);
-        let connection = &mut self.replicas[replica.0 as usize];
-        connection.server = (connection.server + 1) % servers;
+        self.connect_elsewhere(replica);
         self.step(replica, move || {
             let _ = stream.send(Err(TransportError::broken()));
         });
+    }
+
+    /// A connection is over: the next one is to the next API server, as a load balancer has it.
+    pub(super) fn connect_elsewhere(&mut self, replica: ReplicaId) {
+        let servers = self.setup.servers.max(1);
+        let replica = &mut self.replicas[replica.0 as usize];
+        replica.server = (replica.server + 1) % servers;
     }
 
     /// The server says that it does not have the history any more.
@@ -299,6 +305,7 @@ impl World<'_> {
         };
         self.agenda.remove(&Choice::DeliverWatch(watch));
         self.agenda.remove(&Choice::Unsilence(watch));
+        self.agenda.remove(&Choice::Bookmark(watch));
         self.server.cancel(server::RequestId(watch.0));
         let step = self.record(Event::WatchEnded {
             replica: open.replica,

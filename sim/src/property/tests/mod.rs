@@ -12,6 +12,7 @@ mod no_panic;
 mod safe_delete;
 mod status_not_ahead_of_spec;
 mod storm;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

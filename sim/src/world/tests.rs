@@ -1,0 +1,167 @@
+//! The world's own parts: bookmarks, connections, and what is done about mistakes of the fake API server.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fake_apiserver::server::Defect;
+use futures::StreamExt;
+use kube::runtime::watcher;
+
+use crate::event::{Event, WatchEnd, Who};
+use crate::operator::{OperatorContext, operator};
+use crate::run::{Prepared, RunOptions};
+use crate::schedule::Input;
+use crate::setup::{Action, Fault, FaultPlan, OperatorSetup, Setup, Until, WorkloadStep};
+use crate::time::SimTime;
+use crate::trace::Record;
+
+type ConfigMap = k8s_openapi::api::core::v1::ConfigMap;
+
+/// An operator that watches ConfigMaps, and users who make two of them.
+fn watching() -> Setup {
+    let run = operator(|cx: OperatorContext| async move {
+        let maps = kube::Api::<ConfigMap>::all(cx.client);
+        let mut events = std::pin::pin!(watcher(maps, watcher::Config::default()));
+        while events.next().await.is_some() {}
+    });
+    let create = |name: &str, seconds: u64| WorkloadStep {
+        at: SimTime(seconds * 1_000_000),
+        action: Action::Create {
+            object: serde_json::json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}
+            }),
+        },
+    };
+    Setup {
+        operators: vec![OperatorSetup {
+            name: "op".to_owned(),
+            replicas: 2,
+            namespace: "default".to_owned(),
+            run,
+        }],
+        workload: vec![create("a", 1), create("b", 2)],
+        ..Setup::default()
+    }
+}
+
+fn run(defect: Option<Defect>) -> Result<(), String> {
+    let prepared = Prepared::new(watching()).expect("a setup");
+    let run = || {
+        prepared.direct(&Input::Seed(3), RunOptions::default(), |world| {
+            if let Some(defect) = defect {
+                world.server.plant(defect);
+            }
+        })
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(run) => {
+            assert_eq!(run.verdict.violated(), Vec::<String>::new());
+            Ok(())
+        }
+        Err(panic) => Err(*panic.downcast::<String>().expect("a text")),
+    }
+}
+
+#[test]
+fn a_broken_guarantee_of_watches_ends_the_run_as_our_mistake() {
+    assert_eq!(run(None), Ok(()));
+    for defect in [
+        Defect::Lose,
+        Defect::Repeat,
+        Defect::Mistake,
+        Defect::BookmarkEarly,
+    ] {
+        let why = run(Some(defect)).expect_err("the run ends");
+        assert!(
+            why.starts_with("the fake API server broke a guarantee of watches")
+                && why.contains(" of configmaps: "),
+            "{defect:?}: {why}"
+        );
+    }
+}
+
+fn trace(setup: Setup, seed: u64) -> Vec<Record> {
+    let prepared = Prepared::new(setup).expect("a setup");
+    let run = prepared.run(&Input::Seed(seed), RunOptions::default());
+    assert_eq!(run.verdict.violated(), Vec::<String>::new());
+    run.trace.records
+}
+
+#[test]
+fn bookmarks_arrive_at_times_of_the_seed() {
+    let bookmarks = |seed| {
+        let records = trace(watching(), seed).into_iter();
+        let told = records.filter_map(|record| match record.event {
+            Event::WatchDelivered {
+                replica,
+                kind,
+                revision,
+                ..
+            } if kind == "BOOKMARK" => Some((replica, record.at, revision)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let mut times = BTreeSet::new();
+    for seed in 0..8 {
+        let told = bookmarks(seed);
+        let replicas: BTreeSet<_> = told.iter().map(|(replica, ..)| *replica).collect();
+        assert_eq!(replicas.len(), 2, "seed {seed}: {told:?}");
+        assert!(told.iter().all(|(.., revision)| revision.is_some()));
+        times.extend(told.iter().map(|(_, at, _)| *at));
+        assert_eq!(told, bookmarks(seed));
+    }
+    assert!(times.len() > 10, "{times:?}");
+}
+
+#[test]
+fn a_connection_that_is_over_is_followed_by_one_to_the_next_server() {
+    let over = |setup: Setup, seeds: std::ops::Range<u64>, ends: &dyn Fn(&Event) -> bool| {
+        let mut moved = 0;
+        for seed in seeds {
+            let records = trace(setup.clone(), seed);
+            for (at, record) in records.iter().enumerate() {
+                if !ends(&record.event) {
+                    continue;
+                }
+                let sent = |record: &Record| match record.event {
+                    Event::RequestSent {
+                        replica, server, ..
+                    } => Some((replica, server)),
+                    _ => None,
+                };
+                let Who::Replica(replica) = record.event.who() else {
+                    panic!("a replica's connection ends");
+                };
+                let of = |record: &Record| sent(record).filter(|(of, _)| *of == replica);
+                let before = records[..at].iter().rev().find_map(of);
+                let after = records[at..].iter().find_map(of);
+                if let (Some((_, before)), Some((_, after))) = (before, after) {
+                    assert_ne!(before, after, "seed {seed}, event {at}");
+                    moved += 1;
+                }
+            }
+        }
+        moved
+    };
+    // An API server ends a watch after some minutes.
+    let setup = Setup {
+        servers: 2,
+        until: Until::Time(SimTime(1_000_000_000)),
+        ..watching()
+    };
+    let closed = |event: &Event| matches!(event, Event::WatchEnded { why, .. } if matches!(why, WatchEnd::Closed));
+    assert!(over(setup.clone(), 0..2, &closed) > 2);
+    let dropped = Setup {
+        faults: FaultPlan {
+            at_most: 1,
+            from: vec![Fault::DropWatch {
+                kind: None,
+                operator: None,
+            }],
+        },
+        ..setup
+    };
+    let lost = |event: &Event| matches!(event, Event::WatchEnded { why, .. } if matches!(why, WatchEnd::Dropped));
+    assert!(over(dropped, 0..12, &lost) > 0);
+}
