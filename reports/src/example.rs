@@ -73,6 +73,8 @@ pub(crate) fn lost_update() -> Recording {
             revision: Revision(10),
             source: BaseSource::Read,
         }),
+        webhook: None,
+        traceparent: None,
     };
     let committed = |n: u32, revision, body| Event::RequestCommitted {
         replica: ReplicaId(n),

@@ -111,6 +111,13 @@ fn describe(event: &Event) -> Said {
         | Event::ReplyDelivered { .. }
         | Event::ReplyLost { .. }
         | Event::RequestCancelled { .. } => request(event),
+        Event::WebhookCalled { .. }
+        | Event::WebhookDelivered { .. }
+        | Event::WebhookReplied { .. }
+        | Event::WebhookRefused { .. }
+        | Event::WebhookReplyLost { .. }
+        | Event::WebhookAnswered { .. }
+        | Event::WebhookFailed { .. } => webhook(event),
         Event::WatchOpened { .. }
         | Event::WatchDelivered { .. }
         | Event::WatchEnded { .. }
@@ -137,6 +144,7 @@ fn request(event: &Event) -> Said {
             server,
             call,
             base: b,
+            webhook,
             ..
         } => {
             let object = call.key().map(|k| k.to_string()).unwrap_or_default();
@@ -146,6 +154,9 @@ fn request(event: &Event) -> Said {
             }
             if let Some(reconcile) = reconcile {
                 why.push(format!("in reconcile {reconcile}"));
+            }
+            if let Some(webhook) = webhook {
+                why.push(format!("in webhook call {webhook}"));
             }
             (format!("{request} → {call}"), object, why)
         }
@@ -194,6 +205,49 @@ fn request(event: &Event) -> Said {
             said(format!("{request} ✗ given up"), "", done)
         }
         _ => unreachable!("only requests come here"),
+    }
+}
+
+fn webhook(event: &Event) -> Said {
+    match event {
+        Event::WebhookCalled {
+            webhook,
+            request,
+            url,
+            ..
+        } => {
+            let whose = request.map(|request| format!("for {request}"));
+            said(
+                format!("{webhook} → webhook {url}"),
+                "",
+                whose.unwrap_or_default(),
+            )
+        }
+        Event::WebhookDelivered { webhook, .. } => {
+            said(format!("{webhook} webhook handler begins"), "", "")
+        }
+        Event::WebhookReplied {
+            webhook, status, ..
+        } => said(
+            format!("{webhook} ∙ webhook handler answers {status}"),
+            "",
+            "",
+        ),
+        Event::WebhookRefused { webhook, status } => said(
+            format!("{webhook} ∙ refused with {status}"),
+            "",
+            "fault: no handler saw it",
+        ),
+        Event::WebhookReplyLost { webhook, .. } => said(
+            format!("{webhook} ✗ answer lost"),
+            "",
+            "fault: the handler did it, the server will never know",
+        ),
+        Event::WebhookAnswered { webhook, status } => said(format!("{webhook} ← {status}"), "", ""),
+        Event::WebhookFailed { webhook, why } => {
+            said(format!("{webhook} ✗ no answer"), "", why.clone())
+        }
+        _ => unreachable!("only webhooks come here"),
     }
 }
 

@@ -101,6 +101,9 @@ pub struct Requests {
     pub kinds: Vec<String>,
     /// The operator whose requests they are; without it, all operators.
     pub operator: Option<String>,
+    /// Calls of webhooks instead, by their path (`/validate`; `*` for any).
+    #[serde(default)]
+    pub webhooks: Vec<String>,
 }
 
 /// An answer given without doing anything.
@@ -119,6 +122,9 @@ pub struct Refuse {
     pub kinds: Vec<String>,
     /// The operator whose requests they are; without it, all operators.
     pub operator: Option<String>,
+    /// Calls of webhooks instead, by their path (`/validate`; `*` for any).
+    #[serde(default)]
+    pub webhooks: Vec<String>,
 }
 
 /// A status code that can be injected: 409, 429, 500, 503 or 504.

@@ -581,6 +581,7 @@ impl<'a> Lowering<'a> {
                     verbs: f.verbs.clone(),
                     kinds: f.kinds.clone(),
                     operator: f.operator.clone(),
+                    webhooks: f.webhooks.clone(),
                 };
                 let on = self.requests(i, "refuse", &on)?;
                 if f.with.is_empty() {
@@ -640,6 +641,7 @@ impl<'a> Lowering<'a> {
             verbs: verbs.iter().map(|v| v.as_str().to_owned()).collect(),
             kinds: requests.kinds.clone(),
             operators,
+            webhooks: requests.webhooks.clone(),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ReplicaId, RequestId, WatchId};
+use crate::event::{CallId, ReplicaId, RequestId, WatchId};
 
 /// One thing the world can do next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,10 @@ pub enum Choice {
     DeliverReply(RequestId),
     /// The next event in flight of a watch reaches its replica.
     DeliverWatch(WatchId),
+    /// A call of a webhook reaches whoever serves it.
+    DeliverCall(CallId),
+    /// The answer of a webhook reaches the API server.
+    DeliverAnswer(CallId),
     /// A controller of the control plane does one thing; the number counts chores offered so far.
     Chore(u64),
     /// The next step of the workload.
@@ -47,6 +51,8 @@ impl Choice {
             Choice::CommitRequest(_)
                 | Choice::DeliverReply(_)
                 | Choice::DeliverWatch(_)
+                | Choice::DeliverCall(_)
+                | Choice::DeliverAnswer(_)
                 | Choice::Chore(_)
         )
     }

@@ -38,6 +38,10 @@ id!(
     ReconcileId, u64, "c"
 );
 id!(
+    /// A call of a webhook by the API server, counted over the run.
+    CallId, u64, "k"
+);
+id!(
     /// A record of the trace, counted over the run.
     StepId, u64, "#"
 );
@@ -337,6 +341,12 @@ pub enum Event {
         body: Option<BodyId>,
         /// The version of the object its writer had seen.
         base: Option<Base>,
+        /// The webhook call in whose handler it was sent, where the tracing span tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        webhook: Option<CallId>,
+        /// The W3C `traceparent` it carries.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
     },
     /// A request was carried out by the API server.
     RequestCommitted {
@@ -386,6 +396,65 @@ pub enum Event {
         request: RequestId,
         /// Whether the server had carried it out already.
         committed: bool,
+    },
+    /// The API server calls a webhook: the call is on its way to whoever serves the address.
+    WebhookCalled {
+        /// The call.
+        webhook: CallId,
+        /// The request it is called for; none where a controller of the control plane acts.
+        request: Option<RequestId>,
+        /// The address, without the query.
+        url: String,
+        /// The review.
+        body: BodyId,
+        /// How long the server waits, in microseconds.
+        timeout_us: u64,
+    },
+    /// The call reached a replica; its handler began.
+    WebhookDelivered {
+        /// The replica that serves the address.
+        replica: ReplicaId,
+        /// The call.
+        webhook: CallId,
+    },
+    /// The handler has answered; the answer is on its way.
+    WebhookReplied {
+        /// The replica.
+        replica: ReplicaId,
+        /// The call.
+        webhook: CallId,
+        /// The HTTP status.
+        status: u16,
+        /// The answer.
+        body: Option<BodyId>,
+    },
+    /// The network answered in the handler's place: a fault.
+    WebhookRefused {
+        /// The call.
+        webhook: CallId,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The handler's answer will never arrive: a fault.
+    WebhookReplyLost {
+        /// The replica.
+        replica: ReplicaId,
+        /// The call.
+        webhook: CallId,
+    },
+    /// The answer reached the API server.
+    WebhookAnswered {
+        /// The call.
+        webhook: CallId,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The call came to nothing.
+    WebhookFailed {
+        /// The call.
+        webhook: CallId,
+        /// Why, as the API server reports it.
+        why: String,
     },
     /// A watch is open; its request's reply carried the head.
     WatchOpened {
@@ -491,7 +560,11 @@ impl Event {
             | Event::WatchUnsilenced { .. }
             | Event::CacheLagged { .. }
             | Event::CacheCaughtUp { .. } => Who::World,
-            Event::ChoreDone { .. } => Who::ControlPlane,
+            Event::ChoreDone { .. }
+            | Event::WebhookCalled { .. }
+            | Event::WebhookRefused { .. }
+            | Event::WebhookAnswered { .. }
+            | Event::WebhookFailed { .. } => Who::ControlPlane,
             Event::WorkloadDone { .. } => Who::Workload,
             Event::ReplicaStarted { replica, .. }
             | Event::ReplicaCrashed { replica, .. }
@@ -512,6 +585,9 @@ impl Event {
             | Event::ReplyDelivered { replica, .. }
             | Event::ReplyLost { replica, .. }
             | Event::RequestCancelled { replica, .. }
+            | Event::WebhookDelivered { replica, .. }
+            | Event::WebhookReplied { replica, .. }
+            | Event::WebhookReplyLost { replica, .. }
             | Event::WatchOpened { replica, .. }
             | Event::WatchDelivered { replica, .. }
             | Event::WatchEnded { replica, .. }

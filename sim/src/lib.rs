@@ -10,7 +10,7 @@
 //! - [`choice`]: everything that can happen, and the tape that records what was taken
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
 //! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
-//! - [`gate`]: where operators' requests stop; [`schedule`]: who picks what happens next
+//! - [`gate`]: where operators' requests stop; [`webhook`]: where operators serve them; [`schedule`]: who picks what happens next
 //! - [`world`]: everything together, moved one choice at a time
 //! - [`run`]: one run, alone on its thread; [`isolation`]: many, on threads or in processes of their own
 
@@ -38,6 +38,9 @@ mod spans;
 pub mod time;
 pub mod trace;
 pub mod verdict;
+pub mod webhook;
+#[cfg(test)]
+mod webhook_tests;
 mod whereabouts;
 pub mod world;
 mod zygote;

@@ -9,6 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::webhook::{self, Address, AddressError};
+
 /// What an operator's main future ends with: nothing, or the error it printed before it exited.
 pub type OperatorResult = Result<(), String>;
 
@@ -66,6 +68,38 @@ pub struct OperatorContext {
     pub identity: String,
     /// Fires when the replica should stop gracefully.
     pub shutdown: Shutdown,
+    pub(crate) doors: Doors,
+}
+
+/// What the methods of a context need.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) gate: crate::gate::Gate,
+    pub(crate) replica: crate::event::ReplicaId,
+}
+
+impl OperatorContext {
+    /// Serves a webhook: runs `handler` for each call of that address, each in a task of its own, as long as the
+    /// returned future is polled. The address is what `clientConfig.url` says, or a path of the Service that is called as
+    /// the operator in [`namespace`](Self::namespace). The handler gets the whole request, a review as its body, and
+    /// answers as an HTTP server does; it is dropped when the API server gives up waiting.
+    ///
+    /// Ends only if the address cannot be read.
+    pub async fn serve_webhook<H, F>(&self, address: &str, handler: H) -> Result<(), AddressError>
+    where
+        H: Fn(http::Request<bytes::Bytes>) -> F + Send + Sync + 'static,
+        F: Future<Output = http::Response<bytes::Bytes>> + Send + 'static,
+    {
+        let address = Address::read(address, &self.name, &self.namespace)?;
+        webhook::serve(
+            self.doors.gate.clone(),
+            self.doors.replica,
+            address,
+            handler,
+        )
+        .await;
+        Ok(())
+    }
 }
 
 /// Tells an operator to stop gracefully, as SIGTERM does.

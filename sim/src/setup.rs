@@ -324,7 +324,7 @@ pub enum CrashPoint {
     AnyDelivery,
 }
 
-/// Picks requests. Empty lists mean: any.
+/// Picks requests. Empty lists mean: any; a filter that names no webhook picks no call of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestFilter {
     /// `get`, `list`, `create`, `update`, `patch`, `delete`, `deletecollection`.
@@ -333,6 +333,8 @@ pub struct RequestFilter {
     pub kinds: Vec<String>,
     /// Operators, by name.
     pub operators: Vec<String>,
+    /// Calls of webhooks instead of requests of operators: by path, such as `/validate`; `*` is any.
+    pub webhooks: Vec<String>,
 }
 
 /// When a world counts as settled: faults off, workload done, no message in flight, every cache caught up, and for

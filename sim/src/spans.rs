@@ -21,10 +21,12 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_core::span::Current;
 
 use crate::entropy;
-use crate::event::ReconcileId;
+use crate::event::{CallId, ReconcileId};
 use crate::time::SimTime;
 
 const RECONCILE: &str = "reconciling object";
+/// The span of a webhook's handler; its server opens it.
+const WEBHOOK: &str = "serving webhook";
 
 /// What a replica's spans told during a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +59,15 @@ struct Table {
 
 struct Open {
     metadata: &'static Metadata<'static>,
-    reconcile: ReconcileId,
+    work: Work,
     handles: u32,
+}
+
+/// What a span stands for.
+#[derive(Clone, Copy)]
+enum Work {
+    Reconcile(ReconcileId),
+    Webhook(CallId),
 }
 
 thread_local! {
@@ -99,25 +108,41 @@ pub(crate) fn order_ends() {
 
 /// The reconcile whose span is entered now.
 pub(crate) fn current_reconcile() -> Option<ReconcileId> {
+    current(|work| match work {
+        Work::Reconcile(id) => Some(id),
+        Work::Webhook(_) => None,
+    })
+}
+
+/// The webhook call whose handler's span is entered now.
+pub(crate) fn current_webhook() -> Option<CallId> {
+    current(|work| match work {
+        Work::Webhook(id) => Some(id),
+        Work::Reconcile(_) => None,
+    })
+}
+
+fn current<T>(read: impl Fn(Work) -> Option<T>) -> Option<T> {
     TABLE.with(|table| {
         let table = table.borrow();
-        table
+        let open = table
             .entered
-            .last()
-            .and_then(|id| table.open.get(id))
-            .map(|open| open.reconcile)
+            .iter()
+            .rev()
+            .filter_map(|id| table.open.get(id));
+        open.into_iter().find_map(|open| read(open.work))
     })
 }
 
 struct Spans;
 
-fn is_reconcile(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.name() == RECONCILE
+fn is_work(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && matches!(metadata.name(), RECONCILE | WEBHOOK)
 }
 
 impl Subscriber for Spans {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if is_reconcile(metadata) {
+        if is_work(metadata) {
             Interest::always()
         } else if metadata.is_event() {
             Interest::sometimes()
@@ -127,7 +152,7 @@ impl Subscriber for Spans {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_reconcile(metadata)
+        is_work(metadata)
             || metadata.is_event()
                 && entropy::is_stepping()
                 && TABLE
@@ -145,21 +170,28 @@ impl Subscriber for Spans {
         TABLE.with(|table| {
             let table = &mut *table.borrow_mut();
             table.next_span += 1;
-            table.next_reconcile += 1;
-            let reconcile = ReconcileId(table.next_reconcile);
+            let work = match fields.webhook {
+                Some(call) => Work::Webhook(call),
+                None => {
+                    table.next_reconcile += 1;
+                    Work::Reconcile(ReconcileId(table.next_reconcile))
+                }
+            };
             table.open.insert(
                 table.next_span,
                 Open {
                     metadata: attributes.metadata(),
-                    reconcile,
+                    work,
                     handles: 1,
                 },
             );
-            table.notes.push(SpanNote::Began {
-                reconcile,
-                object: fields.object,
-                reason: fields.reason,
-            });
+            if let Work::Reconcile(reconcile) = work {
+                table.notes.push(SpanNote::Began {
+                    reconcile,
+                    object: fields.object,
+                    reason: fields.reason,
+                });
+            }
             Id::from_u64(table.next_span)
         })
     }
@@ -216,9 +248,11 @@ impl Subscriber for Spans {
                 if open.handles > 0 {
                     return false;
                 }
-                let reconcile = open.reconcile;
+                let work = open.work;
                 table.open.remove(&span.into_u64());
-                table.notes.push(SpanNote::Ended { reconcile });
+                if let Work::Reconcile(reconcile) = work {
+                    table.notes.push(SpanNote::Ended { reconcile });
+                }
                 true
             })
             .unwrap_or(false)
@@ -239,14 +273,21 @@ impl Subscriber for Spans {
     }
 }
 
-/// The fields kube gives a reconcile's span.
+/// The fields kube gives a reconcile's span, and the server of a webhook gives a call's.
 #[derive(Default)]
 struct Fields {
+    webhook: Option<CallId>,
     object: String,
     reason: String,
 }
 
 impl Visit for Fields {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "webhook" {
+            self.webhook = Some(CallId(value));
+        }
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "object.ref" => self.object = format!("{value:?}"),

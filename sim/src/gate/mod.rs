@@ -11,6 +11,7 @@ mod call;
 #[cfg(feature = "kube-5")]
 mod client;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub use body::Body;
 pub(crate) use body::Stream;
@@ -26,8 +27,9 @@ pub(crate) use body::Stream;
 pub use client::client;
 
 use crate::entropy;
-use crate::event::{ReconcileId, ReplicaId, RequestId};
+use crate::event::{CallId, ReconcileId, ReplicaId, RequestId};
 use crate::spans;
+use crate::webhook::{Address, Incoming};
 
 /// What the network does to a request or a watch.
 #[derive(Debug, thiserror::Error)]
@@ -57,16 +59,32 @@ pub(crate) struct Sent {
     pub(crate) request: RequestId,
     pub(crate) replica: ReplicaId,
     pub(crate) reconcile: Option<ReconcileId>,
+    pub(crate) webhook: Option<CallId>,
     pub(crate) http: http::Request<Bytes>,
     pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+/// A replica that serves a webhook.
+pub(crate) struct Serving {
+    number: u64,
+    pub(crate) replica: ReplicaId,
+    pub(crate) address: Address,
+    pub(crate) calls: mpsc::UnboundedSender<Incoming>,
 }
 
 #[derive(Default)]
 pub(crate) struct Queue {
     last: u64,
+    last_serving: u64,
     pub(crate) sent: Vec<Sent>,
     /// Requests whose client does not wait any more, and watches it has closed.
     pub(crate) cancelled: Vec<RequestId>,
+    /// Webhook calls whose handler has come to its end, with its answer if it gave one.
+    pub(crate) answered: Vec<(CallId, Option<http::Response<Bytes>>)>,
+    /// The webhooks that are served now.
+    pub(crate) serving: Vec<Serving>,
+    /// The hosts on which webhooks were ever served.
+    pub(crate) hosts: BTreeSet<String>,
 }
 
 /// The world's end of the gate.
@@ -95,10 +113,51 @@ impl Gate {
         RequestId(queue.last)
     }
 
+    /// A replica serves an address from now on, until the guard is dropped.
+    pub(crate) fn begin_serving(
+        &self,
+        replica: ReplicaId,
+        address: Address,
+        calls: mpsc::UnboundedSender<Incoming>,
+    ) -> EndServing {
+        let mut queue = self.queue();
+        queue.last_serving += 1;
+        queue.hosts.insert(address.origin().to_owned());
+        let number = queue.last_serving;
+        queue.serving.push(Serving {
+            number,
+            replica,
+            address,
+            calls,
+        });
+        EndServing(self.clone(), number)
+    }
+
+    /// A replica that is gone serves nothing.
+    pub(crate) fn end_serving(&self, replica: ReplicaId) {
+        self.queue().serving.retain(|one| one.replica != replica);
+    }
+
+    /// A handler has come to its end.
+    pub(crate) fn answer(&self, call: CallId, response: Option<http::Response<Bytes>>) {
+        if entropy::is_stepping() && !entropy::has_exited() {
+            self.queue().answered.push((call, response));
+        }
+    }
+
     fn cancel(&self, request: RequestId) {
         if entropy::is_stepping() && !entropy::has_exited() {
             self.queue().cancelled.push(request);
         }
+    }
+}
+
+/// The server of a webhook has ended.
+pub(crate) struct EndServing(Gate, u64);
+
+impl Drop for EndServing {
+    fn drop(&mut self) {
+        self.0.queue().serving.retain(|one| one.number != self.1);
     }
 }
 
@@ -124,7 +183,7 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         // Read now: when the future is polled the span may not be entered.
-        let reconcile = spans::current_reconcile();
+        let (reconcile, webhook) = (spans::current_reconcile(), spans::current_webhook());
         let (gate, replica) = (self.gate.clone(), self.replica);
         Box::pin(async move {
             let (head, body) = request.into_parts();
@@ -143,6 +202,7 @@ where
                 request,
                 replica,
                 reconcile,
+                webhook,
                 http,
                 reply,
             });

@@ -1,17 +1,19 @@
 //! The control plane and the cluster's users: chores, lagging caches, the workload.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fake_apiserver::actors::Chore;
 use fake_apiserver::registry::ResourceId;
-use fake_apiserver::server::{self, ServerId};
-use fake_apiserver::store::Origin;
+use fake_apiserver::server::{self, Output, ServerId};
+use fake_apiserver::store::{Entry, Origin};
 use serde_json::Value;
 
 use super::requests::StatusHead;
 use super::{World, timestamp};
 use crate::choice::Choice;
 use crate::entropy;
-use crate::event::{Event, WatchId};
+use crate::event::{Change, Event, WatchId};
 use crate::setup::{Action, Fault, PatchType, Target};
 use crate::time::SimTime;
 
@@ -38,9 +40,11 @@ impl World<'_> {
             self.agenda.remove(&Choice::Chore(number));
         }
         for chore in offered {
+            let parked = self.parked_chores.values().any(|one| *one == chore);
             if let Chore::Bookmark { watch } = chore {
                 self.offer_bookmark(WatchId(watch.0));
             } else if chore.is_settling()
+                && !parked
                 && !self.chores.contains_key(&chore)
                 && !self.is_lagging(&chore)
             {
@@ -104,6 +108,29 @@ impl World<'_> {
         let chore = chore.clone();
         self.chores.remove(&chore);
         let outputs = self.with_server(|server, cx| server.perform(cx, &chore));
+        let waits = outputs.iter().find_map(|output| match output {
+            Output::Call { id, .. } => Some(*id),
+            _ => None,
+        });
+        if let Some(id) = waits {
+            // Its changes are told once it has got past its webhooks.
+            self.parked_chores.insert(id, chore);
+            self.take_outputs(outputs);
+            return self.refresh_chores();
+        }
+        self.chore_done(&chore);
+        self.take_outputs(outputs);
+        self.refresh_chores();
+    }
+
+    /// A chore that waited for webhooks has come to its end.
+    pub(super) fn chore_ended(&mut self, id: server::RequestId) {
+        if let Some(chore) = self.parked_chores.remove(&id) {
+            self.chore_done(&chore);
+        }
+    }
+
+    fn chore_done(&mut self, chore: &Chore) {
         let (changes, entries) =
             self.take_changes(|entry| matches!(entry.origin, Origin::Actor(_)));
         // A cache that moves says so by the events of its watches.
@@ -117,8 +144,6 @@ impl World<'_> {
             );
             self.cause = Some(step);
         }
-        self.take_outputs(outputs);
-        self.refresh_chores();
     }
 
     fn is_lagging(&self, chore: &Chore) -> bool {
@@ -188,11 +213,13 @@ impl World<'_> {
 
     /// Whether the control plane has nothing to do and every cache has caught up.
     pub(super) fn control_is_idle(&self) -> bool {
-        self.chores.is_empty() && self.lags.iter().all(|lag| lag.over)
+        self.chores.is_empty()
+            && self.parked_chores.is_empty()
+            && self.lags.iter().all(|lag| lag.over)
     }
 
     pub(super) fn workload_is_done(&self) -> bool {
-        self.workload_next >= self.setup.workload.len()
+        self.workload_next >= self.setup.workload.len() && self.parked_steps.is_empty()
     }
 
     pub(super) fn offer_workload(&mut self) {
@@ -251,24 +278,43 @@ impl World<'_> {
             }
         };
         let id = self.gate.next_request();
-        let id = fake_apiserver::server::RequestId(id.0);
+        let id = server::RequestId(id.0);
         let outputs = self.with_server(|server, cx| server.submit(cx, ServerId(0), id, request));
-        let (changes, entries) = self.take_changes(|_| true);
-        let mut status = 0;
-        let mut message = String::new();
+        let mut reply = None;
         let mut rest = Vec::new();
         for output in outputs {
             match output {
-                fake_apiserver::server::Output::Reply { id: of, response } if of == id => {
-                    status = response.status().as_u16();
-                    if status >= 400 {
-                        let head: StatusHead =
-                            serde_json::from_slice(response.body()).unwrap_or_default();
-                        message = head.message;
-                    }
-                }
+                Output::Reply { id: of, response } if of == id => reply = Some(response),
                 other => rest.push(other),
             }
+        }
+        match reply {
+            Some(response) => {
+                let (changes, entries) = self.take_changes(|_| true);
+                self.step_done(number, what, &response, changes, entries);
+            }
+            None => {
+                self.parked_steps.insert(id, (number, what));
+            }
+        }
+        self.take_outputs(rest);
+        self.refresh_chores();
+    }
+
+    /// A request of the workload has been answered.
+    pub(super) fn step_done(
+        &mut self,
+        number: u32,
+        what: String,
+        response: &http::Response<Bytes>,
+        changes: Vec<Change>,
+        entries: Vec<Arc<Entry>>,
+    ) {
+        let status = response.status().as_u16();
+        let mut message = String::new();
+        if status >= 400 {
+            let head: StatusHead = serde_json::from_slice(response.body()).unwrap_or_default();
+            message = head.message;
         }
         let event = Event::WorkloadDone {
             step: number,
@@ -278,8 +324,6 @@ impl World<'_> {
             changes,
         };
         self.cause = Some(self.record_with(event, entries));
-        self.take_outputs(rest);
-        self.refresh_chores();
     }
 
     /// The request of a step, and what it does in words.

@@ -14,6 +14,7 @@ mod phases;
 mod replicas;
 mod requests;
 mod watches;
+mod webhooks;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,9 +24,10 @@ use bytes::Bytes;
 use fake_apiserver::actors::Chore;
 use fake_apiserver::ids::SeededIds;
 use fake_apiserver::json;
-use fake_apiserver::server::{ApiServer, Cx};
+use fake_apiserver::server::{self, ApiServer, Cx};
 use fake_apiserver::store::Entry;
 use fake_apiserver::time::Timestamp;
+use tokio::sync::oneshot;
 
 pub use begin::SetupError;
 pub(crate) use begin::base;
@@ -37,10 +39,11 @@ use self::phases::Progress;
 use self::replicas::Replica;
 use self::requests::InFlight;
 use self::watches::OpenWatch;
+use self::webhooks::WebhookCall;
 use crate::choice::{Choice, TapeMode};
 use crate::entropy;
 use crate::event::{
-    Change, ChangeKind, Event, ObjectKey, ReplicaId, RequestId, Revision, StepId, WatchId,
+    CallId, Change, ChangeKind, Event, ObjectKey, ReplicaId, RequestId, Revision, StepId, WatchId,
 };
 use crate::gate::Gate;
 use crate::knowledge::Knowledge;
@@ -69,6 +72,12 @@ pub struct World<'s> {
     replicas: Vec<Replica>,
     requests: BTreeMap<RequestId, InFlight>,
     watches: BTreeMap<WatchId, OpenWatch>,
+    calls: BTreeMap<CallId, WebhookCall>,
+    /// Connections of webhook calls that the server has given up, until the replica learns it.
+    hung_up: Vec<(ReplicaId, oneshot::Sender<()>)>,
+    /// Steps of the workload and chores that wait for a webhook.
+    parked_steps: BTreeMap<server::RequestId, (u32, String)>,
+    parked_chores: BTreeMap<server::RequestId, Chore>,
     chores: BTreeMap<Chore, u64>,
     chores_offered: u64,
     lags: Vec<Lag>,
@@ -168,6 +177,11 @@ impl<'s> World<'s> {
                 .watches
                 .get(id)
                 .map(|watch| format!("event {}", watch.name)),
+            Choice::DeliverCall(id) => self.calls.get(id).map(|call| format!("call {}", call.name)),
+            Choice::DeliverAnswer(id) => self
+                .calls
+                .get(id)
+                .map(|call| format!("answer {}", call.name)),
             Choice::Chore(id) => self
                 .chores
                 .iter()
@@ -193,6 +207,8 @@ impl<'s> World<'s> {
             Choice::CommitRequest(id) => self.commit(id),
             Choice::DeliverReply(id) => self.deliver_reply(id),
             Choice::DeliverWatch(id) => self.deliver_watch(id),
+            Choice::DeliverCall(id) => self.deliver_call(id),
+            Choice::DeliverAnswer(id) => self.deliver_answer(id),
             Choice::Chore(number) => self.do_chore(number),
             Choice::Workload(_) => self.do_workload(),
             Choice::Start(id) => self.start(id),
@@ -200,7 +216,7 @@ impl<'s> World<'s> {
             Choice::Unsilence(id) => self.unsilence(id),
             Choice::Bookmark(id) => self.bookmark(id),
             Choice::Unlag(number) => self.unlag(number),
-            Choice::ServerDeadline => self.serve(|server, cx| server.advance(cx)),
+            Choice::ServerDeadline => self.server_deadline(),
             Choice::Wake(id) => self.wake(id),
         }
     }
@@ -401,6 +417,10 @@ impl<'s> World<'s> {
             replicas,
             requests: BTreeMap::new(),
             watches: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            hung_up: Vec::new(),
+            parked_steps: BTreeMap::new(),
+            parked_chores: BTreeMap::new(),
             chores: BTreeMap::new(),
             chores_offered: 0,
             lags: Vec::new(),

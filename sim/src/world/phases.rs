@@ -202,6 +202,7 @@ impl World<'_> {
     /// Nothing is on its way and nothing is held up.
     fn is_quiet(&self) -> bool {
         self.requests.is_empty()
+            && self.calls.is_empty()
             && self.watches_are_idle()
             && self.control_is_idle()
             && self.all_run()

@@ -9,7 +9,7 @@ use super::World;
 use crate::choice::Choice;
 use crate::entropy::{self, Stepped};
 use crate::event::{Event, ObjectKey, ReplicaId, StepId};
-use crate::operator::{OperatorContext, OperatorFuture, Shutdown};
+use crate::operator::{Doors, OperatorContext, OperatorFuture, Shutdown};
 use crate::panics;
 use crate::property::{LeaseSeen, ReplicaInfo};
 use crate::replica::{Ended, Process};
@@ -117,6 +117,10 @@ impl World<'_> {
         let setup = self.setup;
         let seed = self.chooser.seed();
         let transport = self.gate.transport(id);
+        let doors = Doors {
+            gate: self.gate.clone(),
+            replica: id,
+        };
         let replica = self.replica(id);
         replica.incarnation += 1;
         replica.stopping = false;
@@ -137,6 +141,7 @@ impl World<'_> {
                 namespace,
                 identity,
                 shutdown,
+                doors,
             })
         };
         replica.process = Some(Process::start(
@@ -172,6 +177,7 @@ impl World<'_> {
         let replica = match choice {
             Choice::DeliverReply(id) => self.requests.get(id).map(|request| request.replica),
             Choice::DeliverWatch(id) => self.watches.get(id).map(|watch| watch.replica),
+            Choice::DeliverCall(id) => self.calls.get(id).and_then(|call| call.replica),
             _ => None,
         };
         replica.is_some_and(|id| self.replicas[id.0 as usize].paused_until.is_some())
@@ -222,6 +228,7 @@ impl World<'_> {
     pub(super) fn resume(&mut self, id: ReplicaId) {
         self.replica(id).paused_until = None;
         self.record(Event::ReplicaResumed { replica: id });
+        self.deliver_hang_ups(id);
     }
 
     /// Hands something to a replica and runs it to quiescence.
@@ -299,11 +306,12 @@ impl World<'_> {
     }
 
     fn read_queue(&mut self) {
-        let (sent, cancelled) = {
+        let (sent, cancelled, answered) = {
             let mut queue = self.gate.queue();
             (
                 std::mem::take(&mut queue.sent),
                 std::mem::take(&mut queue.cancelled),
+                std::mem::take(&mut queue.answered),
             )
         };
         for sent in sent {
@@ -311,6 +319,9 @@ impl World<'_> {
         }
         for id in cancelled {
             self.cancelled(id);
+        }
+        for (call, response) in answered {
+            self.webhook_replied(call, response);
         }
     }
 
@@ -385,6 +396,7 @@ impl World<'_> {
         self.agenda.remove(&Choice::Resume(id));
         self.drop_requests(id);
         self.drop_watches(id);
+        self.drop_calls(id);
         self.knowledge.forget(id);
         // What its destructors panicked with, or opened and closed, belongs to nobody.
         panics::take();

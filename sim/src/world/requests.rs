@@ -1,7 +1,7 @@
 //! Requests and replies on their way.
 
 use bytes::Bytes;
-use fake_apiserver::server::{self, Output, ServerId, WebhookReply};
+use fake_apiserver::server::{self, Output, ServerId};
 use fake_apiserver::store::Origin;
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -23,6 +23,8 @@ pub(super) struct InFlight {
     pub(super) server: u32,
     pub(super) call: Call,
     pub(super) name: String,
+    /// The trace it belongs to, as it says.
+    pub(super) traceparent: Option<String>,
     http: Option<http::Request<Bytes>>,
     /// None once the client has gone.
     reply: Option<oneshot::Sender<Answer>>,
@@ -62,6 +64,8 @@ impl World<'_> {
         );
         let call = Call::read(sent.http.method(), path, query);
         let query = query.to_owned();
+        let traceparent = sent.http.headers().get("traceparent");
+        let traceparent = traceparent.and_then(|value| value.to_str().ok().map(str::to_owned));
         let selects = query.contains("Selector=") || query.contains("continue=");
         let body = sent.http.body().clone();
         let base = call
@@ -83,6 +87,8 @@ impl World<'_> {
             query,
             body,
             base,
+            webhook: sent.webhook,
+            traceparent: traceparent.clone(),
         });
         let request = InFlight {
             replica: sent.replica,
@@ -91,6 +97,7 @@ impl World<'_> {
             server,
             call,
             name,
+            traceparent,
             http: Some(sent.http),
             reply: Some(sent.reply),
             answer: None,
@@ -167,13 +174,7 @@ impl World<'_> {
                     self.queue_event(WatchId(watch.0), kind.as_str(), revision, line);
                 }
                 Output::Ended { watch } => self.queue_end(WatchId(watch.0)),
-                // No webhook is served in a run: its host does not resolve.
-                Output::Call { call, .. } => {
-                    let reply =
-                        WebhookReply::Failed("dial tcp: lookup webhook: no such host".to_owned());
-                    let outputs = self.with_server(|api, cx| api.answer(cx, call, reply));
-                    self.take_outputs(outputs);
-                }
+                Output::Call { call, id, request } => self.called(call, id, request),
                 // It is in the server's hands until it answers.
                 Output::Wait { .. } => {}
             }
@@ -183,6 +184,9 @@ impl World<'_> {
     fn replied(&mut self, id: RequestId, response: http::Response<Bytes>) {
         let of = Origin::Request(server::RequestId(id.0));
         let (changes, entries) = self.take_changes(|entry| entry.origin == of);
+        if let Some((step, what)) = self.parked_steps.remove(&server::RequestId(id.0)) {
+            return self.step_done(step, what, &response, changes, entries);
+        }
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -353,6 +357,7 @@ impl World<'_> {
         if let Some(request) = self.requests.get_mut(&id) {
             request.reply = None;
             let (replica, committed) = (request.replica, request.committed);
+            let submitted = request.http.is_none();
             if committed {
                 self.requests.remove(&id);
                 self.agenda.remove(&Choice::DeliverReply(id));
@@ -362,6 +367,12 @@ impl World<'_> {
                 request: id,
                 committed,
             });
+            // Where the server waits for a webhook it gives up; else it does what it was asked.
+            if submitted && !committed && self.waits_for_webhook(id) {
+                self.requests.remove(&id);
+                self.abandon(id);
+                self.refresh_chores();
+            }
         }
         if self.watches.contains_key(&watch) {
             self.close_watch(watch, crate::event::WatchEnd::Cancelled);
@@ -381,7 +392,7 @@ impl World<'_> {
             self.requests.remove(&id);
             self.agenda.remove(&Choice::CommitRequest(id));
             self.agenda.remove(&Choice::DeliverReply(id));
-            self.server.cancel(server::RequestId(id.0));
+            self.abandon(id);
         }
     }
 
@@ -393,6 +404,7 @@ impl World<'_> {
             list.is_empty() || list.iter().any(|one| one.eq_ignore_ascii_case(value))
         };
         request.call.verb != "watch"
+            && filter.webhooks.is_empty()
             && any(&filter.verbs, &request.call.verb)
             && any(&filter.operators, self.operator_of(request.replica))
             && (filter.kinds.is_empty()
