@@ -157,7 +157,7 @@ impl Sim {
     pub fn property(mut self, name: &str) -> Self {
         match sim::property::builtin(name) {
             Some(property) => {
-                self.setup.settle.force |= name == "idempotent";
+                self.setup.settle.force |= property.needs.forced;
                 self.setup.properties.push(property);
             }
             None => {

@@ -5,6 +5,8 @@
 //!
 //! Invariant: properties only read. Removing them all leaves the fingerprint of a run unchanged.
 
+mod bounded_requests;
+mod builtin;
 mod closures;
 mod converges;
 pub(crate) mod diff;
@@ -14,6 +16,7 @@ mod no_duplicate_create;
 mod no_lost_update;
 mod no_orphans;
 mod no_panic;
+mod owner_refs_kept;
 mod safe_delete;
 mod sent;
 mod status_not_ahead_of_spec;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 
 use fake_apiserver::store::Entry;
 
+pub use builtin::{BUILTIN, Builtin, BuiltinError, Needs, Parameter, builtin, builtin_with, names};
 pub use closures::{always, eventually, sometimes};
 pub(crate) use view::key_of;
 pub use view::{LeaseSeen, ReplicaInfo, View};
@@ -59,9 +63,11 @@ pub trait Property {
 pub struct PropertySpec {
     /// `no-lost-update`, or the name given to a closure.
     pub name: String,
-    pub(crate) make: Arc<dyn Fn() -> Box<dyn Property> + Send + Sync>,
+    pub(crate) make: builtin::Maker,
     /// Whether it must come true in some run of an exploration.
     pub(crate) sometimes: bool,
+    /// What a run must do so that it has something to judge.
+    pub needs: Needs,
 }
 
 impl PropertySpec {
@@ -74,6 +80,7 @@ impl PropertySpec {
             name: name.into(),
             make: Arc::new(make),
             sometimes: false,
+            needs: Needs::default(),
         }
     }
 }
@@ -82,41 +89,6 @@ impl fmt::Debug for PropertySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PropertySpec").field(&self.name).finish()
     }
-}
-
-type Make = fn() -> Box<dyn Property>;
-
-const BUILTIN: [(&str, Make); 9] = [
-    ("converges", || Box::new(converges::Converges::default())),
-    ("finalizer-covers-cleanup", || {
-        Box::new(finalizer_covers_cleanup::FinalizerCoversCleanup::default())
-    }),
-    ("idempotent", || Box::new(idempotent::Idempotent::default())),
-    ("no-duplicate-create", || {
-        Box::new(no_duplicate_create::NoDuplicateCreate::default())
-    }),
-    ("no-lost-update", || {
-        Box::new(no_lost_update::NoLostUpdate::default())
-    }),
-    ("no-orphans", || Box::new(no_orphans::NoOrphans)),
-    ("no-panic", || Box::new(no_panic::NoPanic)),
-    ("safe-delete", || {
-        Box::new(safe_delete::SafeDelete::default())
-    }),
-    ("status-not-ahead-of-spec", || {
-        Box::new(status_not_ahead_of_spec::StatusNotAheadOfSpec::default())
-    }),
-];
-
-/// The names of the built-in properties, in order.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    BUILTIN.iter().map(|(name, _)| *name)
-}
-
-/// The built-in property of that name.
-pub fn builtin(name: &str) -> Option<PropertySpec> {
-    let (name, make) = BUILTIN.iter().find(|(known, _)| *known == name)?;
-    Some(PropertySpec::new(*name, make))
 }
 
 /// Where properties put what they find.

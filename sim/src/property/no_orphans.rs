@@ -11,6 +11,7 @@ use super::{About, Property, Report, View};
 use crate::event::{Event, Phase};
 use crate::trace::Record;
 
+#[derive(Default)]
 pub(super) struct NoOrphans;
 
 impl Property for NoOrphans {

@@ -10,6 +10,7 @@ use super::{About, Property, Report, View};
 use crate::event::Event;
 use crate::trace::Record;
 
+#[derive(Default)]
 pub(super) struct NoPanic;
 
 impl Property for NoPanic {

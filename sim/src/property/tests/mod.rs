@@ -1,5 +1,6 @@
 //! Each built-in property has a planted mutant that makes it fire, and a twin of the mutant on which it is silent.
 
+mod bounded_requests;
 mod closures;
 mod converges;
 mod directed;
@@ -9,6 +10,7 @@ mod isolation;
 mod no_duplicate_create;
 mod no_lost_update;
 mod no_panic;
+mod owner_refs_kept;
 mod safe_delete;
 mod status_not_ahead_of_spec;
 mod storm;

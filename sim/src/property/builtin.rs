@@ -1,0 +1,305 @@
+//! The built-in properties by name: what each says, what can be set, and what a run must do for it.
+//!
+//! Owns the table that documents, schemas and `list` are made from, and the reading of parameters. Does not own what a
+//! property sees: that is said in its own file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::bounded_requests::BoundedRequests;
+use super::converges::Converges;
+use super::finalizer_covers_cleanup::FinalizerCoversCleanup;
+use super::idempotent::Idempotent;
+use super::no_duplicate_create::NoDuplicateCreate;
+use super::no_lost_update::NoLostUpdate;
+use super::no_orphans::NoOrphans;
+use super::no_panic::NoPanic;
+use super::owner_refs_kept::OwnerRefsKept;
+use super::safe_delete::SafeDelete;
+use super::status_not_ahead_of_spec::StatusNotAheadOfSpec;
+use super::{Property, PropertySpec};
+
+/// A built-in property.
+#[derive(Clone, Copy, Debug)]
+pub struct Builtin {
+    /// `no-lost-update`.
+    pub name: &'static str,
+    /// What it says, in a sentence without an end.
+    pub says: &'static str,
+    /// What can be set.
+    pub parameters: &'static [Parameter],
+    /// What a run must do so that there is something to judge.
+    pub needs: Needs,
+    make: fn(&Value) -> Result<Maker, String>,
+}
+
+/// Something that can be set in a built-in property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// `atMost`.
+    pub name: &'static str,
+    /// What it is unless set, as a scenario file would write it; empty where there is none.
+    pub default: &'static str,
+    /// What it says, in a few words.
+    pub says: &'static str,
+}
+
+/// What a run must do so that a property has something to judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Once settled, everything is reconciled once more ([`Settle::force`](crate::setup::Settle::force)).
+    pub forced: bool,
+}
+
+/// A built-in property that cannot be had so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuiltinError {
+    /// There is none of that name: take one of [`names`].
+    #[error("no property is called `{0}`")]
+    Unknown(String),
+    /// Its parameters do not fit it: the message says what does.
+    #[error("`{name}`: {message}")]
+    Parameters {
+        /// The property.
+        name: String,
+        /// What is wrong with them.
+        message: String,
+    },
+}
+
+/// Makes a property at the start of each run.
+pub(crate) type Maker = Arc<dyn Fn() -> Box<dyn Property> + Send + Sync>;
+
+/// A property that can be tuned.
+pub(super) trait Tuned: Property + Sized + 'static {
+    /// What can be set.
+    type Params: DeserializeOwned + Default + Send + Sync + 'static;
+    /// The property so set.
+    fn tuned(params: &Self::Params) -> Self;
+    /// What is wrong with parameters that can be read.
+    fn check(_params: &Self::Params) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+const FORCED: Needs = Needs { forced: true };
+const NOTHING: Needs = Needs { forced: false };
+
+/// All of them, in order of their names.
+pub const BUILTIN: [Builtin; 11] = [
+    Builtin {
+        name: "bounded-requests",
+        says: "no replica asks the same thing more often than so many times within so long",
+        parameters: &[
+            Parameter {
+                name: "per",
+                default: "10s",
+                says: "the window in which requests are counted",
+            },
+            Parameter {
+                name: "atMost",
+                default: "100",
+                says: "so many of one kind are too few to be a storm",
+            },
+        ],
+        needs: NOTHING,
+        make: tuned::<BoundedRequests>,
+    },
+    plain::<Converges>(
+        "converges",
+        "once faults and workload are over, the system comes to rest within `settle.bound`",
+    ),
+    plain::<FinalizerCoversCleanup>(
+        "finalizer-covers-cleanup",
+        "a finalizer goes after the cleanup it stands for",
+    ),
+    Builtin {
+        needs: FORCED,
+        ..plain::<Idempotent>(
+            "idempotent",
+            "once at rest, another reconcile of everything writes nothing",
+        )
+    },
+    plain::<NoDuplicateCreate>(
+        "no-duplicate-create",
+        "one cause does not lead to two objects",
+    ),
+    plain::<NoLostUpdate>(
+        "no-lost-update",
+        "no field is overwritten by a writer that had not seen its value",
+    ),
+    plain::<NoOrphans>("no-orphans", "nothing is left whose owner is gone"),
+    plain::<NoPanic>("no-panic", "no replica panics"),
+    plain::<OwnerRefsKept>(
+        "owner-refs-kept",
+        "no owner reference goes by the hand of a writer that did not know it or did not set it",
+    ),
+    plain::<SafeDelete>(
+        "safe-delete",
+        "nothing is deleted on the word of a stale read",
+    ),
+    plain::<StatusNotAheadOfSpec>(
+        "status-not-ahead-of-spec",
+        "`observedGeneration` is honest, and never goes back",
+    ),
+];
+
+const fn plain<P: Property + Default + 'static>(name: &'static str, says: &'static str) -> Builtin {
+    Builtin {
+        name,
+        says,
+        parameters: &[],
+        needs: NOTHING,
+        make: untuned::<P>,
+    }
+}
+
+/// The names of the built-in properties, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().map(|builtin| builtin.name)
+}
+
+/// The built-in property of that name, as it is unless set otherwise.
+pub fn builtin(name: &str) -> Option<PropertySpec> {
+    builtin_with(name, &Value::Null).ok()
+}
+
+/// The built-in property of that name, with parameters: `{"per": "1m", "atMost": 60}`; null for none.
+pub fn builtin_with(name: &str, params: &Value) -> Result<PropertySpec, BuiltinError> {
+    let known = BUILTIN.iter().find(|builtin| builtin.name == name);
+    let builtin = known.ok_or_else(|| BuiltinError::Unknown(name.to_owned()))?;
+    let make = (builtin.make)(params).map_err(|message| BuiltinError::Parameters {
+        name: name.to_owned(),
+        message,
+    })?;
+    Ok(PropertySpec {
+        name: name.to_owned(),
+        make,
+        sometimes: false,
+        needs: builtin.needs,
+    })
+}
+
+fn untuned<P: Property + Default + 'static>(params: &Value) -> Result<Maker, String> {
+    let none = params.is_null() || params.as_object().is_some_and(serde_json::Map::is_empty);
+    if !none {
+        return Err("it takes no parameters".to_owned());
+    }
+    Ok(Arc::new(|| Box::new(P::default())))
+}
+
+fn tuned<P: Tuned>(params: &Value) -> Result<Maker, String> {
+    let params = match params {
+        Value::Null => P::Params::default(),
+        params => P::Params::deserialize(params).map_err(|error| error.to_string())?,
+    };
+    P::check(&params)?;
+    Ok(Arc::new(move || Box::new(P::tuned(&params))))
+}
+
+/// Reads a duration as scenario files write it: `500ms`, `1m30s`.
+pub(super) fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    duration(&text).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is not a duration: write a number with a unit: 250us, 500ms, 2s, 1m30s, 1h"
+        ))
+    })
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut sum = None;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].trim_start();
+        let letters = rest
+            .find(|c: char| !c.is_alphabetic())
+            .unwrap_or(rest.len());
+        let unit_us = match &rest[..letters] {
+            "us" | "µs" => 1,
+            "ms" => 1_000,
+            "s" => 1_000_000,
+            "m" => 60_000_000,
+            "h" => 3_600_000_000,
+            _ => return None,
+        };
+        rest = rest[letters..].trim_start();
+        let part = Duration::from_micros(number.checked_mul(unit_us)?);
+        sum = Some(sum.unwrap_or(Duration::ZERO).checked_add(part)?);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(name: &str, params: Value) -> String {
+        let error = builtin_with(name, &params).expect_err("it does not fit");
+        error.to_string()
+    }
+
+    #[test]
+    fn names_are_in_order_and_found() {
+        let all: Vec<&str> = names().collect();
+        assert!(all.is_sorted());
+        assert!(all.iter().all(|name| builtin(name).is_some()));
+    }
+
+    #[test]
+    fn every_parameter_takes_its_own_default() {
+        for builtin in BUILTIN {
+            for parameter in builtin.parameters {
+                let number = parameter.default.parse::<u64>().ok().map(|n| json!(n));
+                let word = match parameter.default {
+                    "false" => json!(false),
+                    "[]" => json!([]),
+                    text => json!(text),
+                };
+                let value = number.unwrap_or(word);
+                if parameter.default.is_empty() {
+                    continue;
+                }
+                let params = json!({parameter.name: value});
+                let made = builtin_with(builtin.name, &params);
+                assert!(made.is_ok(), "{}: {params}: {made:?}", builtin.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_in_words() {
+        assert_eq!(
+            said("no-luck", json!(null)),
+            "no property is called `no-luck`"
+        );
+        assert_eq!(
+            said("no-panic", json!({"per": "1m"})),
+            "`no-panic`: it takes no parameters"
+        );
+        assert_eq!(
+            said("bounded-requests", json!({"most": 1})),
+            "`bounded-requests`: unknown field `most`, expected `per` or `atMost`"
+        );
+        assert_eq!(
+            said("bounded-requests", json!({"per": "soon"})),
+            "`bounded-requests`: `soon` is not a duration: write a number with a unit: 250us, 500ms, 2s, 1m30s, 1h"
+        );
+    }
+
+    #[test]
+    fn durations_are_read() {
+        let us = |text| duration(text).map(|duration| duration.as_micros());
+        assert_eq!(us("1m30s"), Some(90_000_000));
+        assert_eq!(us("250us"), Some(250));
+        assert_eq!([us(""), us("5"), us("s"), us("1y")], [None; 4]);
+    }
+}
