@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::expect::Expect;
 use crate::faults::Faults;
+use crate::property::Property;
 use crate::quantity::{SeedRange, Span, SpanRange};
 use crate::workload::Step;
 
@@ -206,9 +207,6 @@ pub enum Schedule {
     #[default]
     Portfolio,
 }
-
-/// A property to check: its name alone.
-pub type Property = String;
 
 fn one() -> u32 {
     1

@@ -10,6 +10,7 @@ pub mod format;
 pub mod kinds;
 pub mod load;
 pub mod lower;
+pub mod property;
 pub mod quantity;
 pub mod schema;
 pub mod source;

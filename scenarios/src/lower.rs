@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use sim::operator::Operators;
+use sim::property::PropertySpec;
 use sim::setup::{self, Setup, Target, WorkloadStep};
 use sim::time::{DurationRange, SimTime};
 
@@ -18,6 +19,7 @@ use crate::faults::{Fault, Moment, Requests, Verb};
 use crate::format::{Actor, Engine, Schedule, Until};
 use crate::kinds::Kinds;
 use crate::load::{Case, Object};
+use crate::property;
 use crate::quantity::{SkewRange, SpanRange};
 use crate::workload::{Patch, Propagation, Step};
 
@@ -93,6 +95,7 @@ impl<'a> Lowering<'a> {
             ));
         }
         let defaults = Setup::default();
+        let properties = self.properties()?;
         Ok(Setup {
             name: scenario.scenario.clone(),
             servers: self.count(
@@ -110,8 +113,8 @@ impl<'a> Lowering<'a> {
             timing: self.timing(),
             workload: self.workload(present)?,
             faults: self.faults()?,
-            properties: self.properties()?,
-            settle: self.settle(),
+            settle: self.settle(&properties),
+            properties,
             until: match scenario.until {
                 Until::Settled => setup::Until::Settled,
                 Until::Time(span) => setup::Until::Time(SimTime::after(span.0)),
@@ -196,51 +199,34 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn settle(&self) -> setup::Settle {
+    fn settle(&self, properties: &[PropertySpec]) -> setup::Settle {
         let settle = &self.case.scenario.settle;
         let default = setup::Settle::default();
         setup::Settle {
             window: settle.window.map_or(default.window, |s| s.0),
             bound: settle.bound.map_or(default.bound, |s| s.0),
             noise: settle.noise.clone(),
-            force: self
-                .case
-                .scenario
-                .properties
-                .iter()
-                .any(|p| p == "idempotent"),
+            force: properties.iter().any(|p| p.needs.forced),
             ..default
         }
     }
 
-    fn properties(&self) -> Result<Vec<sim::property::PropertySpec>> {
-        let known: Vec<String> = sim::property::names().map(str::to_owned).collect();
-        let unknown = |path: &[&str], word: &str| {
-            Error::at(
-                &self.case.place(path),
-                Problem::UnknownWord {
-                    what: "property",
-                    word: word.to_owned(),
-                    known: known.clone(),
-                    more: None,
-                },
-            )
-        };
+    fn properties(&self) -> Result<Vec<PropertySpec>> {
         let mut list: Vec<_> = sim::property::builtin("no-panic").into_iter().collect();
-        for (i, name) in self.case.scenario.properties.iter().enumerate() {
-            if name == "no-panic" {
-                continue; // It always is.
+        let listed = &self.case.scenario.properties;
+        for (i, property) in listed.iter().enumerate() {
+            let spec = property::lower(self.case, i, property)?;
+            if property.name != "no-panic" {
+                list.push(spec); // `no-panic` always is.
             }
-            let at = ["properties", &i.to_string()];
-            list.push(sim::property::builtin(name).ok_or_else(|| unknown(&at, name))?);
         }
         if let Some(Expect::Violates(names)) = &self.case.scenario.expect {
             for (i, name) in names.iter().enumerate() {
                 let at = ["expect", "violates", &i.to_string()];
-                if !known.contains(name) {
-                    return Err(unknown(&at, name));
+                if !sim::property::names().any(|known| known == name) {
+                    return Err(property::unknown(self.case, &at, name));
                 }
-                if name != "no-panic" && !self.case.scenario.properties.contains(name) {
+                if name != "no-panic" && !listed.iter().any(|p| p.name == *name) {
                     return Err(Error::value(
                         &self.case.place(&at),
                         format!("`{name}` is expected to fail but not checked"),

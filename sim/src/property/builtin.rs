@@ -215,22 +215,22 @@ fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut sum = None;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = rest[digits..].trim_start();
-        let letters = rest
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        rest = rest[end..].trim_start();
+        let end = rest
             .find(|c: char| !c.is_alphabetic())
             .unwrap_or(rest.len());
-        let unit_us = match &rest[..letters] {
-            "us" | "µs" => 1,
-            "ms" => 1_000,
-            "s" => 1_000_000,
-            "m" => 60_000_000,
-            "h" => 3_600_000_000,
+        let unit_us: f64 = match &rest[..end] {
+            "us" | "µs" => 1.0,
+            "ms" => 1e3,
+            "s" => 1e6,
+            "m" => 60e6,
+            "h" => 3600e6,
             _ => return None,
         };
-        rest = rest[letters..].trim_start();
-        let part = Duration::from_micros(number.checked_mul(unit_us)?);
+        rest = rest[end..].trim_start();
+        let part = Duration::try_from_secs_f64(number * unit_us / 1e6).ok()?;
         sum = Some(sum.unwrap_or(Duration::ZERO).checked_add(part)?);
     }
     sum
@@ -299,7 +299,7 @@ mod tests {
     fn durations_are_read() {
         let us = |text| duration(text).map(|duration| duration.as_micros());
         assert_eq!(us("1m30s"), Some(90_000_000));
-        assert_eq!(us("250us"), Some(250));
+        assert_eq!((us("250us"), us("1.5s")), (Some(250), Some(1_500_000)));
         assert_eq!([us(""), us("5"), us("s"), us("1y")], [None; 4]);
     }
 }
