@@ -6,6 +6,7 @@
 
 pub mod webapp;
 
+pub mod control;
 pub mod races;
 
 use sim::operator::Operators;
@@ -23,5 +24,6 @@ use twins;
 
 /// Every operator of the catalogue under the name that scenario files use.
 pub fn all() -> Operators {
-    races::register(Operators::new())
+    let operators = races::register(Operators::new());
+    control::register(operators)
 }
