@@ -1,9 +1,10 @@
 //! The catalogue's operators: real kube-rs code, each race a buggy twin and a fixed one.
 //!
 //! A module per folder of `scenarios/`; in it each file is one lesson: the race as a timeline in its header, the wrong
-//! line marked, and the fix beside it. `webapp` holds the custom resource and the wiring they share.
+//! line marked, and the fix beside it. `webapp` holds the custom resource and the wiring they share, `lease` the election.
 //! The operators know nothing of the simulation; only the folders' registries do, which give them names.
 
+pub mod lease;
 pub mod webapp;
 
 pub mod control;

@@ -60,6 +60,8 @@ const RECORDS_MAX: usize = 20_000;
 
 /// In the controlled way of time, messages in flight wait no longer than this while time passes.
 const PASS_US_MAX: u64 = 30_000_000;
+/// In the controlled way of time, after so many choices in one instant each further one takes a millisecond.
+const AT_ONCE_MAX: u32 = 500;
 
 /// The state of one run.
 pub struct World<'s> {
@@ -99,6 +101,8 @@ pub struct World<'s> {
     cause: Option<StepId>,
     /// Where whoever waits for this run reads how far it has come.
     whereabouts: Option<Arc<Whereabouts>>,
+    /// How many choices were taken in turn without time passing by itself; only in controlled schedules.
+    at_once: u32,
 }
 
 impl<'s> World<'s> {
@@ -153,13 +157,21 @@ impl<'s> World<'s> {
         let mut names: Vec<Cow<'static, str>> =
             ready.iter().map(|(_, choice)| self.name(choice)).collect();
         if names.is_empty() {
+            self.at_once = 0;
             return later;
         }
         if may_pass {
             names.push(Cow::Borrowed("time passes"));
         }
         let taken = self.chooser.order(names, may_pass);
-        ready.into_iter().nth(taken).or(later)
+        let Some((at, choice)) = ready.into_iter().nth(taken) else {
+            self.at_once = 0;
+            return later;
+        };
+        self.at_once += 1;
+        // Operators that answer each other without a pause would stop the clock for good.
+        let takes_us = if self.at_once > AT_ONCE_MAX { 1_000 } else { 0 };
+        Some((SimTime(at.max(now).0 + takes_us), choice))
     }
 
     /// A stable name for the tape.
@@ -436,6 +448,7 @@ impl<'s> World<'s> {
             report: Report::default(),
             cause: None,
             whereabouts,
+            at_once: 0,
         };
         world.begin_phase(crate::event::Phase::Safety);
         for index in 0..world.replicas.len() {

@@ -5,6 +5,7 @@ pub mod dual_write_put;
 pub mod duplicate_create;
 pub mod finalizer_vs_cleanup;
 pub mod informer_lag;
+pub mod owner_ref_cascade;
 pub mod patch_retry_overwrites;
 pub mod same_key_twice;
 pub mod status_spec_tear;
@@ -19,6 +20,7 @@ pub(crate) fn register(operators: Operators) -> Operators {
         duplicate_create(client),
         finalizer_vs_cleanup(client),
         informer_lag(client),
+        owner_ref_cascade(client, name),
         patch_retry_overwrites(client),
         same_key_twice(client),
         status_spec_tear(client),
