@@ -17,7 +17,7 @@ use sim::isolation::Lost;
 use sim::operator::{IntoOperatorResult, OperatorContext, OperatorFn, Operators, operator};
 use sim::property::{PropertySpec, View};
 use sim::run::{Prepared, Run};
-use sim::setup::{Action, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep};
+use sim::setup::{Action, Actor, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep};
 
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::Fnv;
@@ -104,6 +104,18 @@ impl Sim {
     /// An object that exists when the run begins.
     pub fn object(mut self, object: impl Serialize) -> Self {
         self.setup.objects.push(json(object));
+        self
+    }
+
+    /// What acts beside the operators: the garbage collector and the namespace controller unless said otherwise, and
+    /// whatever is added here. `Actor::workloads()` stands in for all controllers of workloads.
+    pub fn actors(mut self, actors: impl IntoIterator<Item = Actor>) -> Self {
+        for actor in actors {
+            self.setup
+                .actors
+                .retain(|other| other.name() != actor.name());
+            self.setup.actors.push(actor);
+        }
         self
     }
 

@@ -127,6 +127,7 @@ fn describe(event: &Event) -> Said {
         | Event::CacheLagged { .. }
         | Event::CacheCaughtUp { .. }
         | Event::ChoreDone { .. }
+        | Event::ActorActed { .. }
         | Event::WorkloadDone { .. } => cluster(event),
         _ => replica(event),
     }
@@ -335,6 +336,21 @@ fn cluster(event: &Event) -> Said {
         } => {
             let (objects, what) = changes(made);
             said(chore.clone(), objects, what)
+        }
+        Event::ActorActed {
+            actor,
+            what,
+            status,
+            message,
+            changes: made,
+        } => {
+            let (objects, fields) = changes(made);
+            let event = match status {
+                200..300 => format!("{actor}: {what}"),
+                0 => format!("{actor}: {what}: waits for the answer"),
+                status => format!("{actor}: {what}: {status}"),
+            };
+            (event, objects, vec![fields, message.clone()])
         }
         Event::WorkloadDone {
             what,

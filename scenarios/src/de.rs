@@ -296,13 +296,12 @@ struct Content<'a> {
 
 impl<'a> Content<'a> {
     fn node(&self) -> Result<&'a Node, Fault> {
-        self.node.ok_or_else(|| {
-            Fault::custom(format_args!(
-                "`{0}` needs a value{HINT}write {{{0}: …}}",
-                self.word
-            ))
-            .at(self.place)
-        })
+        self.node.ok_or_else(|| self.needs_value())
+    }
+
+    fn needs_value(&self) -> Fault {
+        let needs = format!("`{0}` needs a value{HINT}write {{{0}: …}}", self.word);
+        Fault::custom(needs).at(self.place)
     }
 }
 
@@ -324,7 +323,11 @@ impl<'de> de::VariantAccess<'de> for Content<'_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
-        let node = self.node()?;
+        let Some(node) = self.node else {
+            // A word alone, where what it may be given has defaults.
+            let nothing: de::value::UnitDeserializer<Fault> = ().into_deserializer();
+            return seed.deserialize(nothing).map_err(|_| self.needs_value());
+        };
         seed.deserialize(Reader(node))
             .map_err(|fault| fault.at(&node.place))
     }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::actors::Actor;
 use crate::expect::Expect;
 use crate::faults::Faults;
 use crate::property::Property;
@@ -106,7 +107,7 @@ pub struct Cluster {
     /// Objects that exist when the run begins.
     #[serde(default)]
     pub objects: Vec<Manifest>,
-    /// The parts of the cluster that act beside the operators; without this key, all that are built in.
+    /// The parts of the cluster that act beside the operators; without this key, `garbage-collector` and `namespaces`.
     pub actors: Option<Vec<Actor>>,
 }
 
@@ -118,16 +119,6 @@ pub struct Manifest {
     pub file: Option<String>,
     /// The object itself.
     pub object: Option<BTreeMap<String, Json>>,
-}
-
-/// A part of the cluster that acts beside the operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Actor {
-    /// Deletes dependents whose owners are gone; serves foreground and orphan deletion.
-    GarbageCollector,
-    /// Empties and removes namespaces that are being deleted.
-    Namespaces,
 }
 
 /// One operator under test.

@@ -2,6 +2,7 @@
 //!
 //! Modules in reading order.
 
+pub mod actors;
 mod de;
 pub mod error;
 pub mod expect;

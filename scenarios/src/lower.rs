@@ -13,10 +13,11 @@ use sim::property::PropertySpec;
 use sim::setup::{self, Setup, Target, WorkloadStep};
 use sim::time::{DurationRange, SimTime};
 
+use crate::actors;
 use crate::error::{Error, Problem, Result};
 use crate::expect::Expect;
 use crate::faults::{Fault, Moment, Requests, Verb};
-use crate::format::{Actor, Engine, Schedule, Until};
+use crate::format::{Engine, Schedule, Until};
 use crate::kinds::Kinds;
 use crate::load::{Case, Object};
 use crate::property;
@@ -104,11 +105,7 @@ impl<'a> Lowering<'a> {
             )?,
             crds,
             objects,
-            actors: scenario
-                .cluster
-                .actors
-                .as_ref()
-                .map_or(defaults.actors, |list| list.iter().map(actor).collect()),
+            actors: self.actors()?.unwrap_or(defaults.actors),
             operators: self.operators(operators)?,
             timing: self.timing(),
             workload: self.workload(present)?,
@@ -124,6 +121,18 @@ impl<'a> Lowering<'a> {
                 Schedule::Controlled => setup::Mode::Controlled,
                 Schedule::Portfolio => setup::Mode::Portfolio,
             },
+        })
+    }
+
+    fn actors(&self) -> Result<Option<Vec<setup::Actor>>> {
+        let said = self.case.scenario.cluster.actors.as_deref();
+        let actors = said.map(actors::lower).transpose();
+        actors.map_err(|twice| {
+            Error::value(
+                &self.case.place(&["cluster", "actors"]),
+                format!("the actor `{twice}` is named twice"),
+                "name it once, with all its settings",
+            )
         })
     }
 
@@ -649,13 +658,6 @@ fn target_of(object: &Json) -> Target {
         kind: text("/kind"),
         namespace: text("/metadata/namespace"),
         name: text("/metadata/name"),
-    }
-}
-
-fn actor(actor: &Actor) -> setup::Actor {
-    match actor {
-        Actor::GarbageCollector => setup::Actor::GarbageCollector,
-        Actor::Namespaces => setup::Actor::Namespaces,
     }
 }
 

@@ -25,6 +25,12 @@ pub enum Choice {
     DeliverAnswer(CallId),
     /// A controller of the control plane does one thing; the number counts chores offered so far.
     Chore(u64),
+    /// A stand-in sees the next write to a resource; the number counts what stand-ins watch.
+    Inform(u32),
+    /// A stand-in takes its next step for an object; the number counts steps offered so far.
+    Act(u64),
+    /// A stage of an object is over (a Pod has started, a claim is bound): it happens at its time. Numbered with `Act`.
+    Stage(u64),
     /// The next step of the workload.
     Workload(u32),
     /// A replica starts, or starts again.
@@ -54,6 +60,8 @@ impl Choice {
                 | Choice::DeliverCall(_)
                 | Choice::DeliverAnswer(_)
                 | Choice::Chore(_)
+                | Choice::Inform(_)
+                | Choice::Act(_)
         )
     }
 }

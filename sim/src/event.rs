@@ -526,6 +526,19 @@ pub enum Event {
         /// What changed in the store.
         changes: Vec<Change>,
     },
+    /// A stand-in for a controller of workloads, or for a node, took a step.
+    ActorActed {
+        /// Which, by its name in scenario files: `deployments`.
+        actor: String,
+        /// What it did.
+        what: String,
+        /// The HTTP status; 0 where the answer is still to come.
+        status: u16,
+        /// The server's message, for refusals.
+        message: String,
+        /// What changed in the store.
+        changes: Vec<Change>,
+    },
     /// A step of the workload was done.
     WorkloadDone {
         /// Its number, from 0.
@@ -548,6 +561,7 @@ impl Event {
         match self {
             Event::RequestCommitted { changes, .. }
             | Event::ChoreDone { changes, .. }
+            | Event::ActorActed { changes, .. }
             | Event::WorkloadDone { changes, .. } => changes,
             _ => &[],
         }
@@ -561,6 +575,7 @@ impl Event {
             | Event::CacheLagged { .. }
             | Event::CacheCaughtUp { .. } => Who::World,
             Event::ChoreDone { .. }
+            | Event::ActorActed { .. }
             | Event::WebhookCalled { .. }
             | Event::WebhookRefused { .. }
             | Event::WebhookAnswered { .. }

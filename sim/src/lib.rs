@@ -7,6 +7,7 @@
 //! - [`time`]: simulated time and ranges of durations
 //! - [`entropy`]: virtual time and seeded randomness for whatever runs on a simulated thread
 //! - [`setup`]: what goes into a run; [`operator`]: the operators it runs and the doors they have
+//! - [`actors`]: stand-ins for the controllers of Pods, Deployments, Jobs and their like
 //! - [`choice`]: everything that can happen, and the tape that records what was taken
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
 //! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
@@ -14,6 +15,7 @@
 //! - [`world`]: everything together, moved one choice at a time
 //! - [`run`]: one run, alone on its thread; [`isolation`]: many, on threads or in processes of their own
 
+pub mod actors;
 pub mod choice;
 pub mod entropy;
 pub mod event;

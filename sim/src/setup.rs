@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::actors::stages::{ClaimStages, Pace, PodFailure, PodFault, PodStages};
 use crate::operator::OperatorFn;
 use crate::property::PropertySpec;
 use crate::time::{DurationRange, SimTime, SkewRange};
@@ -24,7 +25,7 @@ pub struct Setup {
     /// Objects that are there when the run begins, created in this order (a namespace they need is made first).
     /// A `status` in them is stored too.
     pub objects: Vec<Value>,
-    /// Built-in controllers that run beside the operators.
+    /// Controllers that run beside the operators, no two of one name.
     pub actors: Vec<Actor>,
     /// The operators under test.
     pub operators: Vec<OperatorSetup>,
@@ -64,22 +65,58 @@ impl Default for Setup {
     }
 }
 
-/// A built-in controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A controller that runs beside the operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
     /// Deletes dependents whose owners are gone, and works off foreground and orphan deletions.
     GarbageCollector,
     /// Empties namespaces that are being deleted and removes their finalizer.
     Namespaces,
+    /// Scheduler and kubelet: Pods are bound, start, become Ready, end, fail and stop.
+    Pods(PodStages),
+    /// Pods for ReplicaSets.
+    ReplicaSets(Pace),
+    /// ReplicaSets for Deployments, rolled over.
+    Deployments(Pace),
+    /// Pods with ordinals, and their claims.
+    StatefulSets(Pace),
+    /// Pods that do a job.
+    Jobs(Pace),
+    /// Claims are bound.
+    PersistentVolumeClaims(ClaimStages),
+    /// Endpoints and EndpointSlices of Services.
+    Endpoints(Pace),
 }
 
 impl Actor {
-    /// All actors with the names that scenario files use.
-    pub const ALL: [(&'static str, Actor); 2] = [
-        ("garbage-collector", Actor::GarbageCollector),
-        ("namespaces", Actor::Namespaces),
-    ];
+    /// Its name in scenario files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Actor::GarbageCollector => "garbage-collector",
+            Actor::Namespaces => "namespaces",
+            Actor::Pods(_) => "pods",
+            Actor::ReplicaSets(_) => "replicasets",
+            Actor::Deployments(_) => "deployments",
+            Actor::StatefulSets(_) => "statefulsets",
+            Actor::Jobs(_) => "jobs",
+            Actor::PersistentVolumeClaims(_) => "persistentvolumeclaims",
+            Actor::Endpoints(_) => "endpoints",
+        }
+    }
+
+    /// The stand-ins for all workloads, each as it is without further words.
+    pub fn workloads() -> Vec<Actor> {
+        vec![
+            Actor::Pods(PodStages::default()),
+            Actor::ReplicaSets(Pace::default()),
+            Actor::Deployments(Pace::default()),
+            Actor::StatefulSets(Pace::default()),
+            Actor::Jobs(Pace::default()),
+            Actor::PersistentVolumeClaims(ClaimStages::default()),
+            Actor::Endpoints(Pace::default()),
+        ]
+    }
 }
 
 /// One operator and how many replicas of it run.

@@ -65,6 +65,7 @@ impl World<'_> {
                 self.agenda.remove(&Choice::ServerDeadline);
             }
         }
+        self.refresh_stand_ins();
     }
 
     /// Unlike other chores a bookmark keeps nobody from being at rest: there is always another.
@@ -214,6 +215,7 @@ impl World<'_> {
     /// Whether the control plane has nothing to do and every cache has caught up.
     pub(super) fn control_is_idle(&self) -> bool {
         self.chores.is_empty()
+            && self.stand_ins.are_idle()
             && self.parked_chores.is_empty()
             && self.lags.iter().all(|lag| lag.over)
     }

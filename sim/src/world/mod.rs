@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing happens by itself; whatever changes the world is one [`Choice`] and at least one [`Event`].
 
+mod actors;
 mod agenda;
 mod begin;
 mod control;
@@ -29,6 +30,7 @@ use fake_apiserver::store::Entry;
 use fake_apiserver::time::Timestamp;
 use tokio::sync::oneshot;
 
+use actors::StandIns;
 pub use begin::SetupError;
 pub(crate) use begin::base;
 pub use directed::Requests;
@@ -82,6 +84,7 @@ pub struct World<'s> {
     parked_chores: BTreeMap<server::RequestId, Chore>,
     chores: BTreeMap<Chore, u64>,
     chores_offered: u64,
+    stand_ins: StandIns,
     lags: Vec<Lag>,
     workload_next: usize,
     faults_left: u32,
@@ -199,6 +202,8 @@ impl<'s> World<'s> {
                 .iter()
                 .find(|(_, number)| *number == id)
                 .map(|(chore, _)| format!("chore {chore:?}")),
+            Choice::Inform(number) => Some(self.stand_ins.name_of_sight(*number)),
+            Choice::Act(number) | Choice::Stage(number) => self.stand_ins.name_of_step(*number),
             Choice::Start(id) => Some(format!("start {}", self.replicas[id.0 as usize].name)),
             Choice::Resume(id) => Some(format!("resume {}", self.replicas[id.0 as usize].name)),
             Choice::Wake(id) => Some(format!("wake {}", self.replicas[id.0 as usize].name)),
@@ -222,6 +227,8 @@ impl<'s> World<'s> {
             Choice::DeliverCall(id) => self.deliver_call(id),
             Choice::DeliverAnswer(id) => self.deliver_answer(id),
             Choice::Chore(number) => self.do_chore(number),
+            Choice::Inform(number) => self.inform(number),
+            Choice::Act(number) | Choice::Stage(number) => self.act(number),
             Choice::Workload(_) => self.do_workload(),
             Choice::Start(id) => self.start(id),
             Choice::Resume(id) => self.resume(id),
@@ -317,6 +324,7 @@ impl<'s> World<'s> {
             property.observe(record, &entries, &view, report);
         }
         self.properties = properties;
+        self.stand_ins.remember(&entries, step);
         step
     }
 
@@ -421,7 +429,6 @@ impl<'s> World<'s> {
         let mut world = World {
             setup,
             logged: base.store().revision(),
-            server: base,
             ids: SeededIds::new(chooser.seed() ^ 0x6964_7321),
             gate: Gate::default(),
             chooser,
@@ -435,6 +442,8 @@ impl<'s> World<'s> {
             parked_chores: BTreeMap::new(),
             chores: BTreeMap::new(),
             chores_offered: 0,
+            stand_ins: StandIns::new(setup, &base),
+            server: base,
             lags: Vec::new(),
             workload_next: 0,
             faults_left: setup.faults.at_most,

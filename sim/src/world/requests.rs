@@ -163,6 +163,9 @@ impl World<'_> {
     pub(super) fn take_outputs(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                Output::Reply { id, response } if self.stand_ins.asked(id) => {
+                    self.actor_answered(id, &response);
+                }
                 Output::Reply { id, response } => self.replied(RequestId(id.0), response),
                 Output::Opened { id, head, .. } => self.opened(RequestId(id.0), head),
                 Output::Event {
