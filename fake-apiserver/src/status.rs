@@ -548,6 +548,18 @@ pub fn aggregate(causes: &[Cause]) -> String {
     }
 }
 
+/// The longest path that errors and warnings show; a key may have millions of characters, and thousands of errors below it.
+const PATH_MAX: usize = 1_024;
+
+/// Shortens a path that has grown too long to be shown. What was there before the last step stays.
+pub(crate) fn cut_path(path: &mut String) {
+    if path.len() > PATH_MAX {
+        let at = (0..=PATH_MAX).rev().find(|at| path.is_char_boundary(*at));
+        path.truncate(at.unwrap_or(0));
+        path.push('…');
+    }
+}
+
 /// A string quoted as Go's `%q` does.
 pub fn go_quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);

@@ -45,6 +45,8 @@ pub(crate) struct Collector {
     later: BTreeMap<CompactString, Timestamp>,
     /// Kinds of custom objects that were deleted: their owners are gone even when the kind is (the REST mapper remembers).
     gone_kinds: BTreeSet<(CompactString, CompactString)>,
+    /// Owners that dependents still refer to and that are known to be nowhere: nobody has to look for them again.
+    absent: BTreeSet<CompactString>,
 }
 
 fn owners(object: &Value) -> &[Value] {
@@ -91,6 +93,9 @@ impl Collector {
                 }
                 collector.queue.remove(&uid);
                 collector.later.remove(&uid);
+                if collector.dependents.contains_key(&uid) {
+                    collector.absent.insert(uid.clone());
+                }
                 collector.enqueue_dependents(&uid);
                 for owner in old_owners {
                     Collector::enqueue_waiting_owner(core, &entry.key, owner);
@@ -138,6 +143,7 @@ impl Collector {
                     set.remove(uid);
                     if set.is_empty() {
                         self.dependents.remove(&owner);
+                        self.absent.remove(&owner);
                     }
                 }
             }
@@ -184,17 +190,14 @@ impl Collector {
         }
     }
 
-    pub(super) fn chores(&self, now: Timestamp, chores: &mut Vec<Chore>) {
-        for (uid, (resource, key)) in &self.queue {
-            if self.later.get(uid).is_some_and(|time| *time > now) {
-                continue;
-            }
-            chores.push(Chore::CollectGarbage {
-                resource: *resource,
-                key: key.clone(),
-                uid: uid.clone(),
-            });
-        }
+    pub(super) fn chores(&self, now: Timestamp) -> impl Iterator<Item = Chore> {
+        let waits = move |uid| self.later.get(uid).is_some_and(|time| *time > now);
+        let queue = self.queue.iter().filter(move |(uid, _)| !waits(*uid));
+        queue.map(|(uid, (resource, key))| Chore::CollectGarbage {
+            resource: *resource,
+            key: key.clone(),
+            uid: uid.clone(),
+        })
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
@@ -488,13 +491,20 @@ fn report_wrong_namespace(s: &mut Session<'_>, object: &Arc<Object>, owner: &Val
         return;
     };
     let uid = owner.str_at(&["uid"]);
-    let elsewhere = s
-        .core
-        .store
-        .objects(row.id)
-        .any(|(key, other)| other.uid() == uid && key.namespace() != object.namespace());
-    if !row.namespaced || !elsewhere {
+    if !row.namespaced || s.core.actors.collector().absent.contains(uid) {
         return;
+    }
+    let mut objects = s.core.store.objects(row.id);
+    let found = objects.find(|(_, other)| other.uid() == uid);
+    let here = found.map(|(key, _)| key.namespace() == object.namespace());
+    drop(objects);
+    match here {
+        Some(true) => return,
+        Some(false) => {}
+        None => {
+            s.core.actors.collector().absent.insert(uid.into());
+            return;
+        }
     }
     let Some(events) = s.core.registry.find("", "v1", "events").cloned() else {
         return;

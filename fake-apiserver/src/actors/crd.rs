@@ -37,12 +37,9 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
-    pub(crate) fn chores(&self, chores: &mut Vec<Chore>) {
-        chores.extend(
-            self.queue
-                .iter()
-                .map(|name| Chore::Definition { name: name.clone() }),
-        );
+    pub(crate) fn chores(&self) -> impl Iterator<Item = Chore> {
+        let queue = self.queue.iter();
+        queue.map(|name| Chore::Definition { name: name.clone() })
     }
 }
 

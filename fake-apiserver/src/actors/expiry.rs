@@ -34,9 +34,10 @@ impl Expiry {
         }
     }
 
-    pub(super) fn chores(&self, now: Timestamp, chores: &mut Vec<Chore>) {
-        let due = self.by_time.iter().take_while(|(end, _)| *end <= now);
-        chores.extend(due.map(|(_, key)| Chore::ExpireEvent { key: key.clone() }));
+    pub(super) fn chores(&self, now: Timestamp) -> impl Iterator<Item = Chore> {
+        let due = self.by_time.iter();
+        let due = due.take_while(move |(end, _)| *end <= now);
+        due.map(|(_, key)| Chore::ExpireEvent { key: key.clone() })
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {

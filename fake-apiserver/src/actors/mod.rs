@@ -118,12 +118,17 @@ impl Actors {
         crd::observe(core, entry);
     }
 
+    /// The chores without which the cluster does not come to rest. Made one by one, as they are asked for.
+    pub(crate) fn settling(&self, now: Timestamp) -> impl Iterator<Item = Chore> {
+        let collector = self.collector.chores(now);
+        let controllers = collector.chain(self.namespaces.chores(now));
+        let expiry = self.expiry.chores(now);
+        controllers.chain(expiry).chain(self.definitions.chores())
+    }
+
     /// Adds the chores that could be done now.
     pub(crate) fn chores(&self, core: &Core, now: Timestamp, chores: &mut Vec<Chore>) {
-        self.collector.chores(now, chores);
-        self.namespaces.chores(now, chores);
-        self.expiry.chores(now, chores);
-        self.definitions.chores(chores);
+        chores.extend(self.settling(now));
         let watches = core.watches.iter();
         let watches = watches.filter(|(_, watch)| core.has_bookmark(watch));
         chores.extend(watches.map(|(id, _)| Chore::Bookmark { watch: *id }));

@@ -56,16 +56,12 @@ impl Namespaces {
         }
     }
 
-    pub(super) fn chores(&self, now: Timestamp, chores: &mut Vec<Chore>) {
-        for (name, work) in &self.work {
-            let ready = match work {
-                Work::Now => true,
-                Work::At(time) => *time <= now,
-            };
-            if ready {
-                chores.push(Chore::Namespace { name: name.clone() });
-            }
-        }
+    pub(super) fn chores(&self, now: Timestamp) -> impl Iterator<Item = Chore> {
+        let ready = self.work.iter().filter(move |(_, work)| match work {
+            Work::Now => true,
+            Work::At(time) => *time <= now,
+        });
+        ready.map(|(name, _)| Chore::Namespace { name: name.clone() })
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {

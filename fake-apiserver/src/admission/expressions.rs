@@ -5,12 +5,12 @@
 //! `admission/plugin/cel/compile.go` (AD7, AD7a, AD14).
 
 use super::conditions::environment;
-use super::policy_source::declare_variables;
+use super::policy_source::{declare_variable, declare_variables};
 use crate::cel::parse::render;
 use crate::cel::{self, Environment, Type};
 use crate::strategy::field::{At, Errors};
 use crate::strategy::names::Names;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What an expression has to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,8 @@ pub(crate) fn match_conditions(errors: &mut Errors, at: &At, params: bool) {
 /// Checks `variables`; the environment that includes them.
 pub(crate) fn variables(errors: &mut Errors, at: &At, params: bool) -> Environment {
     let mut env = environment(params, true);
-    let mut types: BTreeMap<String, Type> = BTreeMap::new();
-    declare_variables(&mut env, &types);
+    let mut names = BTreeSet::new();
+    declare_variables(&mut env);
     for variable in at.items() {
         let name = variable.field("name");
         let text = name.text();
@@ -107,7 +107,7 @@ pub(crate) fn variables(errors: &mut Errors, at: &At, params: bool) -> Environme
         } else if !is_identifier(text) {
             errors.invalid(&name, "must be a valid CEL identifier");
         }
-        if types.contains_key(text) {
+        if !names.insert(text.to_owned()) {
             errors.duplicate(&name);
         }
         let value = variable.field("expression");
@@ -118,8 +118,7 @@ pub(crate) fn variables(errors: &mut Errors, at: &At, params: bool) -> Environme
             "" => None,
             _ => expression(errors, &value, &env, Wants::Anything),
         };
-        types.insert(text.to_owned(), ty.unwrap_or(Type::Dyn));
-        declare_variables(&mut env, &types);
+        declare_variable(&mut env, text, ty.unwrap_or(Type::Dyn));
     }
     env
 }

@@ -4,17 +4,19 @@
 //! Behaviour: evanphx/json-patch v4 as admission uses it: replacing a missing key adds it,
 //! copying a missing key gives null.
 
-use crate::json::Value;
+use crate::json::{self, Value};
+use crate::patch::{COPIED_BYTES_MAX, Depth};
 
 /// Applies the operations in order; the error is the library's.
 pub(super) fn apply(document: &mut Value, operations: &[Value]) -> Result<(), String> {
+    let mut copied = 0;
     for operation in operations {
-        perform(document, operation)?;
+        perform(document, operation, &mut copied)?;
     }
     Ok(())
 }
 
-fn perform(document: &mut Value, operation: &Value) -> Result<(), String> {
+fn perform(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
     let path = operation.str_at(&["path"]);
     let from = operation.str_at(&["from"]);
     let value = || operation.get("value").cloned().unwrap_or_default();
@@ -28,7 +30,7 @@ fn perform(document: &mut Value, operation: &Value) -> Result<(), String> {
             add(document, path, moved)
         }
         "copy" => {
-            let copied = match parent(document, from) {
+            let value = match parent(document, from) {
                 Some((parent, key)) => child(parent, &key).cloned().unwrap_or_default(),
                 None => {
                     return Err(format!(
@@ -36,7 +38,13 @@ fn perform(document: &mut Value, operation: &Value) -> Result<(), String> {
                     ));
                 }
             };
-            add(document, path, copied)
+            *copied += json::to_vec(&value).len();
+            if *copied > COPIED_BYTES_MAX {
+                return Err(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED_BYTES_MAX}"
+                ));
+            }
+            add(document, path, value)
         }
         "test" => {
             let found =
@@ -88,7 +96,14 @@ fn child<'d>(parent: &'d Value, key: &str) -> Option<&'d Value> {
     }
 }
 
+/// A document must not nest deeper than any body may.
+fn check_depth(path: &str, value: &Value) -> Result<(), String> {
+    let allowed = Depth::new().allows_value(path, value);
+    allowed.ok_or_else(|| format!("add operation does not apply: {path}: exceeded max depth"))
+}
+
 fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    check_depth(path, &value)?;
     let Some((parent, key)) = parent(document, path) else {
         return Err(format!(
             "add operation does not apply: doc is missing path: {}: missing value",
@@ -137,6 +152,7 @@ fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
 }
 
 fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    check_depth(path, &value)?;
     let Some((parent, key)) = parent(document, path) else {
         return Err(format!(
             "replace operation does not apply: doc is missing path: {path}: missing value"
@@ -189,5 +205,14 @@ mod tests {
             json!([{"op": "replace", "path": "/data/n", "value": "x"}]),
             Ok(json!({"data": {"k": "v", "n": "x"}})),
         );
+    }
+
+    #[test]
+    fn ad5_copies_of_copies_come_to_an_end() {
+        let double =
+            |i: u32| json!({"op": "copy", "from": "/data", "path": (format!("/data/k{i}"))});
+        let operations: Vec<Value> = (0..40).map(double).collect();
+        let error = apply(&mut json!({"data": {"k": "v"}}), &operations).unwrap_err();
+        assert!(error.starts_with("Unable to complete the copy"), "{error}");
     }
 }

@@ -22,6 +22,9 @@ const POLICY_BUDGET: u64 = 10_000_000;
 /// What one expression may spend.
 const CALL_BUDGET: u64 = 1_000_000;
 
+/// How deep a variable's expression may stand within others, a bound on the stack.
+const DEPTH_MAX: usize = 300;
+
 /// Runs an expression of a policy; its variables are computed when first used, once.
 struct Runner<'v> {
     policy: &'v Policy,
@@ -29,6 +32,8 @@ struct Runner<'v> {
     params: Option<&'v Value>,
     computed: RefCell<BTreeMap<String, Result<Val<'v>, Failure>>>,
     budget: Cell<u64>,
+    /// How deep expressions are nested in those that use them.
+    depth: Cell<usize>,
     decl: &'v cel::Decl,
 }
 
@@ -50,13 +55,27 @@ impl<'v> Runner<'v> {
         outcome.value
     }
 
+    /// Runs the expression of a variable from within another expression.
+    fn nested(&self, s: &Session<'_>, checked: &Checked) -> Result<Val<'v>, Failure> {
+        let depth = self.depth.get();
+        if depth + checked.depth > DEPTH_MAX {
+            return Err(Failure::Message(
+                "variables refer to variables too deeply".to_owned(),
+            ));
+        }
+        self.depth.set(depth + checked.depth + 1);
+        let value = self.run(s, checked);
+        self.depth.set(depth);
+        value
+    }
+
     fn variable(&self, s: &Session<'_>, name: &str) -> Option<Result<Val<'v>, Failure>> {
         if let Some(known) = self.computed.borrow().get(name) {
             return Some(known.clone());
         }
         let (_, checked) = self.policy.variables.iter().find(|(n, _)| n == name)?;
         let value = match checked {
-            Some(checked) => self.run(s, checked),
+            Some(checked) => self.nested(s, checked),
             None => Err(Failure::Message(format!("no such key: {name}"))),
         };
         let value = value.map_err(|error| {
@@ -167,6 +186,7 @@ fn validate_binding(
                     input: &input,
                     params: params.as_ref(),
                     computed: RefCell::default(),
+                    depth: Cell::new(0),
                     budget: Cell::new(POLICY_BUDGET),
                     decl: &decl,
                 };
@@ -420,6 +440,7 @@ fn mutated(
         params,
         computed: RefCell::default(),
         budget: Cell::new(POLICY_BUDGET),
+        depth: Cell::new(0),
         decl: &decl,
     };
     match conditions(s, &runner) {

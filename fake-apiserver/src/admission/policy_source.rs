@@ -5,12 +5,14 @@
 use super::Attributes;
 use super::conditions::{compile, environment};
 use super::matching::{self, Seen};
+use crate::cel::types::Field;
 use crate::cel::{Checked, Decl, Environment, Type};
 use crate::json::{self, Value};
 use crate::server::Session;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A policy, compiled.
 pub(super) struct Policy {
@@ -68,9 +70,8 @@ impl Policy {
             })
             .collect();
         let mut env = environment(params, true);
-        let mut types: BTreeMap<String, Type> = BTreeMap::new();
         let mut variables = Vec::new();
-        declare_variables(&mut env, &types);
+        declare_variables(&mut env);
         for variable in spec.array_at(&["variables"]) {
             let name = variable.str_at(&["name"]).to_owned();
             let text = variable.str_at(&["expression"]).to_owned();
@@ -78,9 +79,8 @@ impl Policy {
             let ty = checked
                 .as_ref()
                 .map_or(Type::Dyn, |checked| checked.ty().clone());
-            types.insert(name.clone(), ty);
+            declare_variable(&mut env, &name, ty);
             variables.push((name, checked));
-            declare_variables(&mut env, &types);
         }
         let expression = |item: &Value, path: &[&str]| match item.str_at(path) {
             "" => None,
@@ -123,14 +123,33 @@ pub(super) fn mutation_text(mutation: &Value) -> &str {
     }
 }
 
-/// Declares `variables` with the fields known so far.
-pub(super) fn declare_variables(env: &mut Environment, types: &BTreeMap<String, Type>) {
-    let fields = types
-        .iter()
-        .map(|(name, ty)| (name.as_str(), Decl::of(ty.clone())))
-        .collect();
-    let decl = Decl::object("kubernetes.variables", fields);
+/// The type of `variables`.
+const VARIABLES: &str = "kubernetes.variables";
+
+/// Declares `variables`, which has no fields yet.
+pub(super) fn declare_variables(env: &mut Environment) {
+    let decl = Decl::object(VARIABLES, Vec::new());
     env.variables.insert("variables".to_owned(), decl);
+}
+
+/// Declares one more field of `variables`.
+pub(super) fn declare_variable(env: &mut Environment, name: &str, ty: Type) {
+    let Some(decl) = env.variables.get_mut("variables") else {
+        return;
+    };
+    let Type::Object(object) = &mut Arc::make_mut(decl).ty else {
+        return;
+    };
+    // A variable that is all the others would have their types copied for each further one.
+    let ty = match ty {
+        Type::Object(other) if other.name == VARIABLES => Type::Dyn,
+        ty => ty,
+    };
+    let field = Field {
+        name: name.to_owned(),
+        decl: Decl::of(ty),
+    };
+    Arc::make_mut(object).fields.insert(name.to_owned(), field);
 }
 
 /// All objects of a policy kind, by name.

@@ -8,9 +8,13 @@
 //! Source: structured-merge-diff v6 `fieldpath/{set,serialize,serialize-pe}.go`.
 
 use crate::json::{self, CompactString, Map, Value};
+use crate::status::cut_path;
 
 /// The key that marks a node with children as a member itself.
 pub(crate) const SELF: &str = ".";
+
+/// More paths than this are not printed.
+const PATHS_MAX: usize = 10_000;
 
 /// A set of field paths.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -281,26 +285,22 @@ fn contains(a: &Map, b: &Map) -> bool {
 }
 
 fn parse_level(map: &Map) -> Option<Map> {
-    let mut out = FieldSet::new();
-    let mut member = false;
+    // Canonical keys need not come in the order of the ones sent, so they are sorted at the end.
+    let mut out: Vec<(CompactString, Value)> = Vec::with_capacity(map.len());
     for (key, node) in map {
         let Value::Object(node) = node else {
             return None;
         };
         if key == SELF {
-            member = true;
+            out.push((CompactString::const_new(SELF), Value::object()));
             continue;
         }
-        let key = canonical_key(key)?;
-        let mut nested = parse_level(node)?;
-        let marked = nested.remove(SELF).is_some() || nested.is_empty();
-        out.put(key, FieldSet(nested), marked);
+        let nested = parse_level(node)?;
+        let alone = nested.len() == 1 && nested.contains_key(SELF);
+        let nested = if alone { Map::new() } else { nested };
+        out.push((canonical_key(key)?, Value::Object(nested)));
     }
-    let mut out = out.0;
-    if member {
-        out.insert(SELF, Value::object());
-    }
-    Some(out)
+    Some(out.into_iter().collect())
 }
 
 fn canonical_key(key: &str) -> Option<CompactString> {
@@ -448,13 +448,17 @@ fn paths(level: &Map, prefix: &mut String, out: &mut Vec<String>) {
     for (key, node) in &nodes {
         if is_member(node) {
             print_element(key, prefix);
-            out.push(prefix.clone());
+            cut_path(prefix);
+            if out.len() < PATHS_MAX {
+                out.push(prefix.clone());
+            }
             prefix.truncate(length);
         }
     }
     for (key, node) in nodes {
         if has_children(node) {
             print_element(key, prefix);
+            cut_path(prefix);
             paths(node, prefix, out);
             prefix.truncate(length);
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::field_set::{self, FieldSet, SELF, children, field_key, has_member, is_member};
 use super::shape::{Kind, List, Shape};
 use crate::json::{CompactString, Map, Value};
+use crate::status::cut_path;
 
 /// The errors of a value that does not fit its schema (F12), `.path: text` each.
 pub(crate) fn validate(shape: Shape<'_>, value: &Value) -> Vec<String> {
@@ -51,6 +52,7 @@ impl Errors {
     fn below(&mut self, key: &str, inner: impl FnOnce(&mut Errors)) {
         let length = self.path.len();
         field_set::print_element(key, &mut self.path);
+        cut_path(&mut self.path);
         inner(self);
         self.path.truncate(length);
     }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Trees deeper than this are refused, so that no walk can exhaust the stack.
 const DEPTH_MAX: usize = 250;
+/// cel-go's limit on the errors it tells.
+const ISSUES_MAX: usize = 100;
 
 /// Names that an expression may use.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +111,8 @@ pub(crate) struct Fold {
 #[derive(Debug)]
 pub struct Checked {
     pub(crate) root: Node,
+    /// How deep it is nested.
+    pub(crate) depth: usize,
     /// The environment variables it mentions.
     pub(crate) mentions: Vec<Arc<str>>,
 }
@@ -128,7 +132,8 @@ impl Checked {
 /// Parses and checks `source`.
 pub fn check(source: &str, env: &Environment) -> Result<Checked, Vec<Issue>> {
     let parsed = parse::parse(source)?;
-    if depth(&parsed.expr) > DEPTH_MAX {
+    let depth = depth(&parsed.expr);
+    if depth > DEPTH_MAX {
         return Err(vec![Issue {
             line: 1,
             column: 1,
@@ -141,16 +146,28 @@ pub fn check(source: &str, env: &Environment) -> Result<Checked, Vec<Issue>> {
         parsed: &parsed,
         locals: Vec::new(),
         issues: Vec::new(),
+        truncated: 0,
         mentions: Vec::new(),
         mixing: false,
     };
     let root = checker.node(&parsed.expr);
-    let mut issues = checker.issues;
+    let (mut issues, truncated) = (checker.issues, checker.truncated);
     let mentions = checker.mentions;
     if issues.is_empty() {
-        return Ok(Checked { root, mentions });
+        return Ok(Checked {
+            root,
+            depth,
+            mentions,
+        });
     }
     issues.sort_by_key(|issue| (issue.line, issue.column));
+    if truncated > 0 {
+        issues.push(Issue {
+            line: 0,
+            column: 0,
+            message: format!("{truncated} more errors were truncated"),
+        });
+    }
     Err(issues)
 }
 
@@ -160,6 +177,8 @@ struct Checker<'a> {
     parsed: &'a Parsed,
     locals: Vec<(String, Type)>,
     issues: Vec<Issue>,
+    /// Errors beyond those that are told.
+    truncated: usize,
     mentions: Vec<Arc<str>>,
     /// Inside the arguments of `format`, where literals may mix types.
     mixing: bool,
@@ -187,6 +206,10 @@ fn dotted(expr: &Expr) -> Option<String> {
 
 impl Checker<'_> {
     fn report(&mut self, id: u64, message: String) -> Node {
+        if self.issues.len() == ISSUES_MAX {
+            self.truncated += 1;
+            return constant(Constant::Null, Type::Error);
+        }
         let offset = self
             .parsed
             .info

@@ -17,7 +17,7 @@ const OPERATORS_MAX: usize = 2_000;
 /// One error of a source text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Issue {
-    /// Line, from 1.
+    /// Line, from 1; 0 = of no place in the text.
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
@@ -59,6 +59,10 @@ pub fn render(source: &str, issues: &[Issue]) -> String {
     for (i, issue) in issues.iter().enumerate() {
         if i > 0 {
             text.push('\n');
+        }
+        if issue.line == 0 {
+            text.push_str(&issue.message);
+            continue;
         }
         text.push_str(&format!(
             "ERROR: <input>:{}:{}: {}",

@@ -14,8 +14,9 @@ use super::schema;
 use super::types::{Decl, ListKind, REQUEST_BYTES_MAX, Type};
 use super::value::Val;
 use crate::json::{self, Value};
-use crate::status::Cause;
+use crate::status::{Cause, cut_path};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What all rules of one object may spend.
@@ -26,6 +27,9 @@ pub const CALL_BUDGET: u64 = 1_000_000;
 const RULE_ESTIMATE_MAX: u64 = 10_000_000;
 /// The estimate that all rules of a schema may have.
 const SCHEMA_ESTIMATE_MAX: u64 = 100_000_000;
+
+/// More causes than this are not told.
+const CAUSES_MAX: usize = 10_000;
 
 /// The compiled rules of a schema.
 #[derive(Debug, Default)]
@@ -211,10 +215,15 @@ fn shown_path(path: &str) -> String {
 
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
-        name.to_owned()
+        shortened(name.to_owned())
     } else {
-        format!("{path}.{name}")
+        shortened(format!("{path}.{name}"))
     }
+}
+
+fn shortened(mut path: String) -> String {
+    cut_path(&mut path);
+    path
 }
 
 impl Walk {
@@ -240,15 +249,16 @@ impl Walk {
                 if let Some(below) = &branch.values {
                     for (key, value) in map.iter() {
                         let old = old.and_then(|old| old.get(key));
-                        self.branch(below, &format!("{path}[{key}]"), value, old);
+                        self.branch(below, &shortened(format!("{path}[{key}]")), value, old);
                     }
                 }
             }
             Value::Array(items) => {
                 let Some(below) = &branch.items else { return };
+                let older = Older::of(&branch.decl.list_kind, old);
                 for (i, item) in items.iter().enumerate() {
-                    let old = old.and_then(|old| correlated(&branch.decl.list_kind, item, old));
-                    self.branch(below, &format!("{path}[{i}]"), item, old);
+                    let path = shortened(format!("{path}[{i}]"));
+                    self.branch(below, &path, item, older.self_of(item));
                 }
             }
             _ => {}
@@ -311,7 +321,7 @@ impl Walk {
         // Ratcheting: what has not changed may stay as it was (L7).
         if !rule.transition && !self.exhausted && old == Some(value) {
             self.findings.warnings.push(cause.text());
-        } else {
+        } else if self.findings.causes.len() < CAUSES_MAX {
             self.findings.causes.push(cause);
         }
     }
@@ -336,14 +346,38 @@ impl Walk {
     }
 }
 
-/// The older self of a list item, where items can be told apart by keys.
-fn correlated<'v>(kind: &ListKind, item: &Value, old: &'v Value) -> Option<&'v Value> {
-    let ListKind::Map(keys) = kind else {
-        return None;
-    };
-    old.as_array()?
-        .iter()
-        .find(|candidate| keys.iter().all(|key| candidate.get(key) == item.get(key)))
+/// The older selves of a list's items, where items can be told apart by keys; the first of equal ones counts.
+struct Older<'v, 'k> {
+    keys: &'k [String],
+    items: BTreeMap<String, &'v Value>,
+}
+
+impl<'v, 'k> Older<'v, 'k> {
+    fn of(kind: &'k ListKind, old: Option<&'v Value>) -> Older<'v, 'k> {
+        let keys = match kind {
+            ListKind::Map(keys) => keys.as_slice(),
+            _ => &[],
+        };
+        let mut items = BTreeMap::new();
+        if !keys.is_empty() {
+            for item in old.and_then(Value::as_array).into_iter().flatten() {
+                items.entry(place(keys, item)).or_insert(item);
+            }
+        }
+        Older { keys, items }
+    }
+
+    fn self_of(&self, item: &Value) -> Option<&'v Value> {
+        if self.items.is_empty() {
+            return None;
+        }
+        self.items.get(&place(self.keys, item)).copied()
+    }
+}
+
+fn place(keys: &[String], item: &Value) -> String {
+    let values: Vec<Option<&Value>> = keys.iter().map(|key| item.get(key)).collect();
+    format!("{values:?}")
 }
 
 fn failed(rule: &Rule, branch: &Branch, path: &str, value: &Value, message: &str) -> Cause {

@@ -184,10 +184,12 @@ impl Parser<'_> {
 
     fn put(&mut self, map: &mut Map, key: CompactString, value: Value) {
         if map.contains_key(&key) {
-            let path = self.path_text(&key);
             // A hundred are told, as the real decoder does.
-            if self.duplicates.len() < 100 && !self.duplicates.contains(&path) {
-                self.duplicates.push(path);
+            if self.duplicates.len() < 100 {
+                let path = self.path_text(&key);
+                if !self.duplicates.contains(&path) {
+                    self.duplicates.push(path);
+                }
             }
             if self.policy == Duplicates::Merge {
                 merge_into(map.get_or_insert(&key, Value::Null), value);

@@ -3,8 +3,10 @@
 //! Owns decoding the operations and applying them, all or none. The library's quirks are kept on purpose: replace adds a
 //! missing key, copy of a missing key copies null, a path without a leading slash loses its first part, negative indexes
 //! count from the end.
+//! The document is patched as a [`Tree`], in which long lists and large objects change at a small cost.
 //! Simplification: `test` compares numbers by their written form only as far as a parsed number shows it.
 
+use super::tree::{Depth, Tree};
 use crate::json::{self, Duplicates, Value};
 use crate::status::{Details, Status};
 
@@ -12,10 +14,10 @@ use crate::status::{Details, Status};
 const OPERATIONS_MAX: usize = 10_000;
 
 /// Bytes that all `copy` operations of a patch may add together.
-const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
+pub(crate) const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Applies a JSON patch; also returns what strict validation has against the patch.
-pub(crate) fn json_patch(mut document: Value, body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+pub(crate) fn json_patch(document: Value, body: &[u8]) -> Result<(Value, Vec<String>), Status> {
     let bad = |text: &str| Status::bad_request(format!("error decoding patch: {text}"));
     let parsed = json::parse_with(body, Duplicates::Last).map_err(|e| bad(&e.message))?;
     let (operations, unknown) = decode(parsed.value).map_err(|text| bad(&text))?;
@@ -36,9 +38,13 @@ pub(crate) fn json_patch(mut document: Value, body: &[u8]) -> Result<(Value, Vec
             ),
         ));
     }
-    let mut copied = 0;
+    let mut document = Tree::Plain(document);
+    let mut limits = Limits {
+        copied: 0,
+        depth: Depth::new(),
+    };
     for operation in operations {
-        if perform(&mut document, operation, &mut copied).is_none() {
+        if perform(&mut document, operation, &mut limits).is_none() {
             return Err(Status::detailed(
                 422,
                 "Invalid",
@@ -47,7 +53,7 @@ pub(crate) fn json_patch(mut document: Value, body: &[u8]) -> Result<(Value, Vec
             ));
         }
     }
-    Ok((document, strict))
+    Ok((document.into_value(), strict))
 }
 
 #[derive(Default)]
@@ -113,13 +119,27 @@ fn decode(body: Value) -> Result<(Vec<Operation>, Vec<String>), String> {
     Ok((operations, unknown))
 }
 
+/// What a patch has used of what it may.
+struct Limits {
+    copied: usize,
+    depth: Depth,
+}
+
 /// Performs one operation; `None` if it fails.
-fn perform(document: &mut Value, operation: Operation, copied: &mut usize) -> Option<()> {
-    let path = operation.path.as_deref();
-    match operation.op.as_str() {
+fn perform(document: &mut Tree, operation: Operation, limits: &mut Limits) -> Option<()> {
+    let Operation {
+        op,
+        path,
+        from,
+        value,
+    } = operation;
+    let (path, from) = (path.as_deref(), from.as_deref());
+    match op.as_str() {
         "add" => {
             let (parent, key) = find(document, path?)?;
-            add(parent, key, operation.value.unwrap_or_default())
+            let value = Tree::Plain(value.unwrap_or_default());
+            limits.depth.allows(path?, &value)?;
+            add(parent, key, value)
         }
         "remove" => {
             let (parent, key) = find(document, path?)?;
@@ -127,39 +147,44 @@ fn perform(document: &mut Value, operation: Operation, copied: &mut usize) -> Op
         }
         "replace" => {
             let path = path?;
-            let value = operation.value.unwrap_or_default();
             if path.is_empty() {
+                let value = value.unwrap_or_default();
                 if !value.is_object() && !value.is_array() {
                     return None;
                 }
-                *document = value;
+                *document = Tree::Plain(value);
                 return Some(());
             }
+            let value = Tree::Plain(value.unwrap_or_default());
+            limits.depth.allows(path, &value)?;
             let (parent, key) = find(document, path)?;
             match parent {
-                Value::Object(map) => {
-                    map.insert(unescape(key), value);
+                Tree::Object(map) => {
+                    map.insert(unescape(key).into(), value);
                 }
-                Value::Array(items) => {
+                Tree::List(items) => {
                     let index = index_of(key, items.len())?;
-                    items[index] = value;
+                    *items.get_mut(index)? = value;
                 }
-                _ => return None,
+                Tree::Plain(_) => return None,
             }
             Some(())
         }
         "move" => {
-            let (parent, key) = find(document, operation.from.as_deref()?)?;
+            let (parent, key) = find(document, from?)?;
             let value = remove(parent, key)?;
+            limits.depth.allows(path?, &value)?;
             let (parent, key) = find(document, path?)?;
             add(parent, key, value)
         }
         "copy" => {
-            let (parent, key) = find(document, operation.from.as_deref()?)?;
-            let value = get(parent, key)?.cloned().unwrap_or_default();
-            *copied += json::to_vec(&value).len();
+            let (parent, key) = find(document, from?)?;
+            let value = get(parent, key)?.map(Tree::to_value).unwrap_or_default();
+            limits.copied += json::to_vec(&value).len();
+            let value = Tree::Plain(value);
+            limits.depth.allows(path?, &value)?;
             let (parent, key) = find(document, path?)?;
-            if *copied > COPIED_BYTES_MAX {
+            if limits.copied > COPIED_BYTES_MAX {
                 return None;
             }
             add(parent, key, value)
@@ -167,9 +192,9 @@ fn perform(document: &mut Value, operation: Operation, copied: &mut usize) -> Op
         "test" => {
             let (parent, key) = find(document, path?)?;
             let there = get(parent, key)?.filter(|value| !value.is_null());
-            let equal = match (there, operation.value.as_ref()?) {
+            let equal = match (there, value.as_ref()?) {
                 (None, wanted) => wanted.is_null(),
-                (Some(there), wanted) => equals(there, wanted),
+                (Some(there), wanted) => there.equals(wanted),
             };
             equal.then_some(())
         }
@@ -178,7 +203,7 @@ fn perform(document: &mut Value, operation: Operation, copied: &mut usize) -> Op
 }
 
 /// The container a path ends in, and the last part of the path.
-fn find<'d, 'p>(document: &'d mut Value, path: &'p str) -> Option<(&'d mut Value, &'p str)> {
+fn find<'d, 'p>(document: &'d mut Tree, path: &'p str) -> Option<(&'d mut Tree, &'p str)> {
     // Whatever stands before the first slash is dropped.
     let (_, rest) = path.split_once('/')?;
     let (parents, key) = match rest.rsplit_once('/') {
@@ -187,16 +212,17 @@ fn find<'d, 'p>(document: &'d mut Value, path: &'p str) -> Option<(&'d mut Value
     };
     let mut here = document;
     for part in parents.into_iter().flat_map(|parents| parents.split('/')) {
-        here = match here {
-            Value::Object(map) => map.get_mut(&unescape(part))?,
-            Value::Array(items) => {
+        here = match here.open() {
+            Tree::Object(map) => map.get_mut(unescape(part).as_str())?,
+            Tree::List(items) => {
                 let index = index_of(part, items.len())?;
-                &mut items[index]
+                items.get_mut(index)?
             }
-            _ => return None,
+            Tree::Plain(_) => return None,
         };
     }
-    matches!(here, Value::Object(_) | Value::Array(_)).then_some((here, key))
+    let here = here.open();
+    (!matches!(here, Tree::Plain(_))).then_some((here, key))
 }
 
 fn unescape(part: &str) -> String {
@@ -216,55 +242,42 @@ fn index_of(key: &str, length: usize) -> Option<usize> {
 }
 
 /// The value under a key; `Some(None)` where an object has no such key.
-fn get<'v>(parent: &'v Value, key: &str) -> Option<Option<&'v Value>> {
+fn get<'v>(parent: &'v mut Tree, key: &str) -> Option<Option<&'v Tree>> {
     match parent {
-        Value::Object(map) => Some(map.get(&unescape(key))),
-        Value::Array(items) => Some(Some(&items[index_of(key, items.len())?])),
-        _ => None,
-    }
-}
-
-fn remove(parent: &mut Value, key: &str) -> Option<Value> {
-    match parent {
-        Value::Object(map) => map.remove(&unescape(key)),
-        Value::Array(items) => {
+        Tree::Object(map) => Some(map.get(unescape(key).as_str())),
+        Tree::List(items) => {
             let index = index_of(key, items.len())?;
-            Some(items.remove(index))
+            Some(items.get_mut(index).map(|item| &*item))
         }
-        _ => None,
+        Tree::Plain(_) => None,
     }
 }
 
-fn add(parent: &mut Value, key: &str, value: Value) -> Option<()> {
+fn remove(parent: &mut Tree, key: &str) -> Option<Tree> {
     match parent {
-        Value::Object(map) => {
-            map.insert(unescape(key), value);
+        Tree::Object(map) => map.remove(unescape(key).as_str()),
+        Tree::List(items) => {
+            let index = index_of(key, items.len())?;
+            items.remove(index)
         }
-        Value::Array(items) if key == "-" => items.push(value),
-        Value::Array(items) => {
-            let index = index_of(key, items.len() + 1)?;
+        Tree::Plain(_) => None,
+    }
+}
+
+fn add(parent: &mut Tree, key: &str, value: Tree) -> Option<()> {
+    match parent {
+        Tree::Object(map) => {
+            map.insert(unescape(key).into(), value);
+        }
+        Tree::List(items) => {
+            let end = items.len();
+            let index = match key {
+                "-" => end,
+                _ => index_of(key, end + 1)?,
+            };
             items.insert(index, value);
         }
-        _ => return None,
+        Tree::Plain(_) => return None,
     }
     Some(())
-}
-
-/// Equality as the library has it: by structure, scalars by their text.
-fn equals(there: &Value, wanted: &Value) -> bool {
-    match (there, wanted) {
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equals(a, b))
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b.iter())
-                    .all(|((k1, v1), (k2, v2))| k1 == k2 && equals(v1, v2))
-        }
-        // A whole number is stored as one: 2.0 reads back as 2, and 1.0 in a patch equals no stored 1.
-        (Value::Float(a), Value::Int(b)) => *a == *b as f64,
-        (Value::Int(_), Value::Float(_)) => false,
-        (a, b) => a == b,
-    }
 }

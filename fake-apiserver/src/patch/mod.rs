@@ -10,8 +10,11 @@ pub(crate) mod printed;
 mod quoted;
 mod strategic;
 mod strategic_list;
+mod tree;
 mod unstructured;
 
+pub(crate) use json_patch::COPIED_BYTES_MAX;
+pub(crate) use tree::Depth;
 pub(crate) use unstructured::conversion_error;
 
 use crate::json::Value;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::printed::go_value;
 use super::strategic_list::List;
-use crate::json::{self, Duplicates, Map, Value};
+use crate::json::{self, CompactString, Duplicates, Map, Value};
 use crate::schema::Schema;
 use crate::status::{Status, go_quote};
 
@@ -65,7 +65,10 @@ pub(crate) fn merge_maps(
         Some(_) => return Err(bad_patch_type(&patch)),
     }
     retain_keys(&mut original, &mut patch)?;
-    order_lists(schema, &mut original, &mut patch)?;
+    let patch = order_lists(schema, &mut original, patch)?;
+    // Fields come and go at the end, all at once: one by one would be quadratic.
+    let mut new = Vec::new();
+    let mut gone: BTreeSet<CompactString> = BTreeSet::new();
     for (key, value) in patch {
         if let Some(rest) = key.strip_prefix(DELETE_PREFIX) {
             let Some(key) = rest.strip_prefix('/') else {
@@ -73,11 +76,15 @@ pub(crate) fn merge_maps(
                     "invalid patch format of primitive list",
                 ));
             };
-            delete_from_list(schema, &mut original, key, value)?;
+            if value.is_null() {
+                gone.insert(key.into());
+            } else {
+                delete_from_list(schema, &mut original, key, value)?;
+            }
             continue;
         }
         if value.is_null() {
-            original.remove(&key);
+            gone.insert(key);
             continue;
         }
         let field = schema.and_then(|schema| schema.field(&key));
@@ -85,27 +92,40 @@ pub(crate) fn merge_maps(
             .and_then(|field| field.patch_strategy())
             .unwrap_or_default();
         let below = schema.and_then(|schema| schema.child(&key));
-        let merged = match (original.remove(&key), value) {
+        let live = original.get_mut(&key).filter(|_| !gone.contains(&key));
+        let merged = match (live, value) {
             (Some(Value::Object(ours)), Value::Object(theirs)) => {
                 if has_strategy(strategy, "replace") {
                     Some(Value::Object(theirs))
                 } else {
+                    let ours = std::mem::take(ours);
                     Some(Value::Object(merge_maps(below, ours, theirs)?))
                 }
             }
             (Some(Value::Array(ours)), Value::Array(theirs)) => {
                 let list = List::of(below, field);
-                Some(Value::Array(list.merge(ours, theirs)?))
+                Some(Value::Array(list.merge(std::mem::take(ours), theirs)?))
             }
-            (_, mut new) => {
-                discard_nulls(&mut new);
-                without_directives(new)
+            (_, mut value) => {
+                discard_nulls(&mut value);
+                without_directives(value)
             }
         };
-        if let Some(merged) = merged {
-            original.insert(key, merged);
+        match (merged, original.get_mut(&key)) {
+            (Some(merged), Some(live)) => {
+                gone.remove(&key);
+                *live = merged;
+            }
+            (Some(merged), None) => new.push((key, merged)),
+            (None, _) => {
+                gone.insert(key);
+            }
         }
     }
+    if !gone.is_empty() {
+        original.retain(|key, _| !gone.contains(key));
+    }
+    original.add_new(new);
     Ok(original)
 }
 
@@ -134,33 +154,55 @@ fn retain_keys(original: &mut Map, patch: &mut Map) -> Result<(), Status> {
     Ok(())
 }
 
-/// `$setElementOrder/…`: merges the lists it names and puts them in order; they leave the patch.
-fn order_lists(schema: Option<&Schema>, original: &mut Map, patch: &mut Map) -> Result<(), Status> {
-    let directives: Vec<String> = patch
-        .keys()
-        .filter(|key| key.starts_with(ORDER_PREFIX))
-        .map(str::to_owned)
-        .collect();
-    for directive in directives {
-        let order = list_or_error(patch.remove(&directive).unwrap_or_default())?;
+/// `$setElementOrder/…`: merges the lists it names and puts them in order; both leave the patch.
+fn order_lists(schema: Option<&Schema>, original: &mut Map, patch: Map) -> Result<Map, Status> {
+    let is_order = |key: &str| key.starts_with(ORDER_PREFIX);
+    if !patch.keys().any(is_order) {
+        return Ok(patch);
+    }
+    let (directives, rest): (Vec<_>, Vec<_>) =
+        patch.into_iter().partition(|(key, _)| is_order(key));
+    let mut patch: Map = rest.into_iter().collect();
+    let mut done: BTreeSet<CompactString> = BTreeSet::new();
+    let mut new = Vec::new();
+    for (directive, order) in directives {
+        let order = list_or_error(order)?;
         let Some(key) = directive[ORDER_PREFIX.len()..].strip_prefix('/') else {
             return Err(Status::bad_request(
                 "invalid patch format of setElementOrder list",
             ));
         };
-        let live = original.get(key).map(want_list).transpose()?;
-        let new = patch.get(key).map(want_list).transpose()?;
-        if live.is_none() && new.is_none() {
+        let live = original.get_mut(key);
+        let theirs = patch.get_mut(key);
+        live.as_deref().map(want_list).transpose()?;
+        theirs.as_deref().map(want_list).transpose()?;
+        if live.is_none() && theirs.is_none() {
             continue;
         }
         let field = schema.and_then(|schema| schema.field(key));
         let list = List::of(schema.and_then(|schema| schema.child(key)), field);
-        let ours = original.remove(key).map(list_or_error).transpose()?;
-        let theirs = patch.remove(key).map(list_or_error).transpose()?;
-        let ordered = list.merge_in_order(ours, theirs, order)?;
-        original.insert(key, Value::Array(ordered));
+        let theirs = theirs
+            .map(|theirs| list_or_error(theirs.take()))
+            .transpose()?;
+        if theirs.is_some() {
+            done.insert(key.into());
+        }
+        match live {
+            Some(live) => {
+                let ours = list_or_error(live.take())?;
+                *live = Value::Array(list.merge_in_order(Some(ours), theirs, order)?);
+            }
+            None => {
+                let ordered = list.merge_in_order(None, theirs, order)?;
+                new.push((key.into(), Value::Array(ordered)));
+            }
+        }
     }
-    Ok(())
+    if !done.is_empty() {
+        patch.retain(|key, _| !done.contains(key));
+    }
+    original.add_new(new);
+    Ok(patch)
 }
 
 fn want_list(value: &Value) -> Result<(), Status> {
@@ -203,10 +245,6 @@ fn delete_from_list(
     key: &str,
     listed: Value,
 ) -> Result<(), Status> {
-    if listed.is_null() {
-        original.remove(key);
-        return Ok(());
-    }
     let (Some(Value::Array(ours)), Value::Array(gone)) = (original.get_mut(key), listed) else {
         return Ok(());
     };

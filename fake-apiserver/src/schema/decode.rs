@@ -12,8 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::go;
-use super::{Field, Schema, Special, Type};
+use super::{Field, Schema, Special, Type, note};
 use crate::json::{Map, Value};
+use crate::status::cut_path;
 use crate::strategy::quantity::Quantity;
 use crate::time::Timestamp;
 
@@ -179,6 +180,7 @@ impl Decoder {
         let length = self.path.len();
         for (i, item) in items.iter_mut().enumerate() {
             self.path.push_str(&format!("[{i}]"));
+            cut_path(&mut self.path);
             if item.is_null() {
                 *item = zero(element);
             }
@@ -208,6 +210,7 @@ impl Decoder {
             }
             self.path.push('.');
             self.path.push_str(key);
+            cut_path(&mut self.path);
             self.node(element, item, owner, field)?;
             self.path.truncate(length);
         }
@@ -226,9 +229,10 @@ impl Decoder {
                 self.path.push('.');
             }
             self.path.push_str(key);
+            cut_path(&mut self.path);
             let keep = match schema.field(key) {
                 None => {
-                    self.unknown.push(self.path.clone());
+                    note(&mut self.unknown, &self.path);
                     false
                 }
                 Some(_) if value.is_null() => false,
@@ -237,6 +241,7 @@ impl Decoder {
                         self.go_path.push('.');
                     }
                     self.go_path.push_str(key);
+                    cut_path(&mut self.go_path);
                     if let Err(error) = self.node(field.schema(), value, owner, key) {
                         failure = Some(error);
                     }

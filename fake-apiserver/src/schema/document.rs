@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::status::go_quote;
+use crate::status::{cut_path, go_quote};
 
 const STRICT_ERRORS_MAX: usize = 100;
 
@@ -77,6 +77,7 @@ impl Walk<'_> {
                 self.path.push('.');
             }
             self.path.push_str(&key);
+            cut_path(&mut self.path);
             let again = !seen.insert(key);
             self.note(again);
             self.peek();
@@ -98,6 +99,7 @@ impl Walk<'_> {
                 continue;
             }
             self.path.push_str(&format!("[{index}]"));
+            cut_path(&mut self.path);
             let before = self.at;
             self.value();
             self.path.truncate(length);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{ListType, Schema};
 use crate::json::{Map, Value};
-use crate::status::Cause;
+use crate::status::{Cause, cut_path};
 
 /// Duplicates in the lists of type set and map at and below a node. `old` is the stored object of an update: once it has
 /// duplicates, they are no longer looked for (L7).
@@ -59,6 +59,7 @@ fn walk(schema: &Schema, value: &Value, path: &mut String, causes: &mut Vec<Caus
             if let Some(element) = schema.items() {
                 for (i, item) in items.iter().enumerate() {
                     path.push_str(&format!("[{i}]"));
+                    cut_path(path);
                     walk(element, item, path, causes);
                     path.truncate(length);
                 }

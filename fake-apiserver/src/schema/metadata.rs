@@ -5,7 +5,7 @@
 
 use super::Schema;
 use crate::json::Value;
-use crate::status::Cause;
+use crate::status::{Cause, cut_path};
 use crate::strategy::names::Names;
 
 /// What is wrong with the embedded resources below the root.
@@ -40,6 +40,7 @@ fn walk(schema: &Schema, value: &Value, path: &mut String, causes: &mut Vec<Caus
             };
             for (i, item) in items.iter().enumerate() {
                 path.push_str(&format!("[{i}]"));
+                cut_path(path);
                 walk(element, item, path, causes);
                 path.truncate(length);
             }

@@ -38,6 +38,17 @@ pub use structural::build;
 pub use validate::{validate, validate_below};
 
 use crate::json::{CompactString, Value};
+use crate::status::cut_path;
+
+/// More unknown fields than this are not told.
+const UNKNOWN_MAX: usize = 10_000;
+
+/// Notes the path of an unknown field.
+fn note(unknown: &mut Vec<String>, path: &str) {
+    if unknown.len() < UNKNOWN_MAX {
+        unknown.push(path.to_owned());
+    }
+}
 
 /// The JSON type of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -345,6 +356,7 @@ impl Schema {
             }
             path.push_str(key);
         }
+        cut_path(path);
     }
 
     /// The schema of a list's elements.

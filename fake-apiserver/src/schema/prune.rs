@@ -4,9 +4,10 @@
 //! embedded resources goes through Go's ObjectMeta: a wrong type is an error, an unknown field is dropped and told.
 //! Source: apiextensions-apiserver `pkg/apiserver/schema/pruning`, `…/objectmeta`, `customresource_handler.go`.
 
-use super::Schema;
 use super::decode::{Decoded, decode};
+use super::{Schema, note};
 use crate::json::{Map, Value};
+use crate::status::cut_path;
 
 /// Decodes an object of a custom resource (without defaulting); the error is Go's text about `metadata`.
 pub fn decode_custom(schema: &Schema, mut value: Value) -> Result<Decoded, String> {
@@ -47,6 +48,7 @@ impl Pruner<'_> {
                 let length = self.path.len();
                 for (i, item) in items.iter_mut().enumerate() {
                     self.path.push_str(&format!("[{i}]"));
+                    cut_path(&mut self.path);
                     let element = schema.and_then(Schema::items);
                     let kept = schema
                         .is_some_and(|schema| schema.preserve_unknown && schema.items.is_none());
@@ -70,6 +72,7 @@ impl Pruner<'_> {
                 self.path.push('.');
             }
             self.path.push_str(key);
+            cut_path(&mut self.path);
             let keep = match schema {
                 None => false,
                 Some(schema) => {
@@ -88,7 +91,7 @@ impl Pruner<'_> {
                 }
             };
             if !keep {
-                self.unknown.push(self.path.clone());
+                note(self.unknown, &self.path);
             }
             self.path.truncate(length);
             keep
@@ -128,11 +131,12 @@ fn coerce(
                     continue;
                 }
                 if let Some(child) = schema.child(key) {
-                    let below = if path.is_empty() {
+                    let mut below = if path.is_empty() {
                         key.to_owned()
                     } else {
                         format!("{path}.{key}")
                     };
+                    cut_path(&mut below);
                     coerce(child, value, child.embedded, strict, &below, unknown)?;
                 }
             }

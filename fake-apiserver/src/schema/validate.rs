@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::{ListType, Rules, Schema, Type, format};
 use crate::json::Value;
-use crate::status::Cause;
+use crate::status::{Cause, cut_path};
 
 const CAUSES_MAX: usize = 10_000;
 
@@ -411,6 +411,7 @@ impl Validator<'_> {
             let length = self.path.len();
             for (i, item) in items.iter().enumerate() {
                 self.path.push_str(&format!("[{i}]"));
+                cut_path(&mut self.path);
                 let result = self.node(element, item, by_key.find(schema, item));
                 outcome.merge(result);
                 self.path.truncate(length);
@@ -452,6 +453,7 @@ impl Validator<'_> {
                 self.path.push('.');
             }
             self.path.push_str(key);
+            cut_path(&mut self.path);
             let child = match schema.field(key) {
                 // Names are all that a schema can say about an object's metadata.
                 Some(field) if field.schema().name.is_some() => schema.metadata.as_deref(),

@@ -2,7 +2,7 @@
 //!
 //! Owns that every write is noticed by everybody who has to (caches, collector, namespace controller, registry).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::watch::Watch;
@@ -29,7 +29,9 @@ pub struct Core {
     pub(crate) actors: Actors,
     pub(crate) watches: BTreeMap<WatchId, Watch>,
     /// Watches by what they follow.
-    pub(crate) by_cache: BTreeMap<(ServerId, ResourceId), Vec<WatchId>>,
+    pub(crate) by_cache: BTreeMap<(ServerId, ResourceId), BTreeSet<WatchId>>,
+    /// Watches by when they end.
+    pub(crate) watch_ends: BTreeSet<(Timestamp, WatchId)>,
     pub(crate) outputs: Vec<Output>,
     /// First events of a watch: they follow the output that opens it.
     pub(crate) outputs_after_open: Vec<Output>,
@@ -51,6 +53,7 @@ impl Core {
             store: base,
             watches: BTreeMap::new(),
             by_cache: BTreeMap::new(),
+            watch_ends: BTreeSet::new(),
             outputs: Vec::new(),
             outputs_after_open: Vec::new(),
         }
@@ -66,6 +69,7 @@ impl Core {
             actors: self.actors.clone(),
             watches: BTreeMap::new(),
             by_cache: BTreeMap::new(),
+            watch_ends: BTreeSet::new(),
             outputs: Vec::new(),
             outputs_after_open: Vec::new(),
         }
@@ -135,12 +139,20 @@ impl Core {
         }
     }
 
+    /// Caches with something to see.
+    fn advances(&self) -> impl Iterator<Item = Chore> {
+        let pending = self.caches.pending();
+        pending.map(|(server, resource)| Chore::Advance { server, resource })
+    }
+
+    /// The first chore without which the cluster does not come to rest.
+    pub(super) fn next_settling(&self, now: Timestamp) -> Option<Chore> {
+        self.advances().chain(self.actors.settling(now)).next()
+    }
+
     /// Chores that could be done now.
     pub(super) fn chores(&self, now: Timestamp) -> Vec<Chore> {
-        let pending = self.caches.pending();
-        let mut chores: Vec<Chore> = pending
-            .map(|(server, resource)| Chore::Advance { server, resource })
-            .collect();
+        let mut chores: Vec<Chore> = self.advances().collect();
         self.actors.chores(self, now, &mut chores);
         chores
     }
@@ -154,14 +166,15 @@ impl Core {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        let watches = self.watches.values().filter_map(|watch| watch.deadline);
-        watches.chain(self.actors.next_deadline(&self.config)).min()
+        let watch = self.watch_ends.first().map(|(end, _)| *end);
+        let actors = self.actors.next_deadline(&self.config);
+        watch.into_iter().chain(actors).min()
     }
 
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
-        let late = self.watches.iter();
-        let late = late.filter(|(_, watch)| watch.deadline.is_some_and(|end| end <= cx.now));
-        let late: Vec<WatchId> = late.map(|(id, _)| *id).collect();
+        let late = self.watch_ends.iter();
+        let late = late.take_while(|(end, _)| *end <= cx.now);
+        let late: BTreeSet<WatchId> = late.map(|(_, id)| *id).collect();
         for watch in late {
             self.close_watch(watch);
             self.outputs.push(Output::Ended { watch });

@@ -1,11 +1,12 @@
 //! POST on a collection, and the part of it that create-on-update and create-on-apply share (C, D1, D2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
 use super::{Answer, Halt, Session, body, conversion, lifecycle, managed, subresource};
 use crate::ids::Ids;
-use crate::json::Value;
+use crate::json::{self, Value};
 use crate::registry::Resource;
 use crate::request::WriteOptions;
 use crate::schema;
@@ -314,19 +315,19 @@ pub(super) fn dedup_owner_references(
     let Some(Value::Array(owners)) = object.at_mut(&["metadata", "ownerReferences"]) else {
         return;
     };
-    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
-    let mut uids: Vec<String> = Vec::new();
-    for owner in owners.drain(..) {
-        if kept.contains(&owner) {
-            let uid = owner.str_at(&["uid"]).to_owned();
-            if !uids.contains(&uid) {
-                uids.push(uid);
-            }
-        } else {
-            kept.push(owner);
-        }
+    if owners.len() < 2 {
+        return;
     }
-    *owners = kept;
+    let (mut seen, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let mut uids: Vec<String> = Vec::new();
+    owners.retain(|owner| {
+        let new = seen.insert(json::to_vec(owner));
+        let uid = owner.str_at(&["uid"]);
+        if !new && told.insert(uid.to_owned()) {
+            uids.push(uid.to_owned());
+        }
+        new
+    });
     if uids.is_empty() {
         return;
     }

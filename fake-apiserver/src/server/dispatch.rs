@@ -32,8 +32,8 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
         let mut head = Response::builder()
             .status(200)
             .header("content-type", answer::stream_type(&accept));
-        for warning in &s.attempt.warnings {
-            let text = crate::status::go_quote(warning);
+        for warning in s.attempt.warnings.shown() {
+            let text = crate::status::go_quote(&warning);
             head = head.header("warning", format!("299 - {text}"));
         }
         return Ok(Output::Opened {
@@ -50,7 +50,8 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
     if matches!(&result, Answer::Status(_)) {
         accept.form = Form::Plain;
     }
-    let mut response = answer::respond(result, &accept, &s.attempt.warnings, now);
+    let warnings = s.attempt.warnings.shown();
+    let mut response = answer::respond(result, &accept, &warnings, now);
     if !s.request.path.starts_with("/openapi/v3") {
         answer::compress(&mut response, s.request.header("accept-encoding"));
     }

@@ -25,6 +25,7 @@ mod subresource;
 mod token;
 mod type_meta;
 mod update;
+mod warnings;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -359,11 +360,10 @@ impl ApiServer {
     pub fn settle(&mut self, cx: &mut Cx<'_>) -> Vec<Output> {
         let mut outputs = Vec::new();
         for _ in 0..100_000 {
-            let chores = self.chores(cx.now);
-            let Some(chore) = chores.iter().find(|chore| chore.is_settling()) else {
+            let Some(chore) = self.core.next_settling(cx.now) else {
                 return outputs;
             };
-            outputs.extend(self.perform(cx, chore));
+            outputs.extend(self.perform(cx, &chore));
         }
         panic!("chores do not come to an end: {:?}", self.chores(cx.now));
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::core::Core;
+use super::warnings::Warnings;
 use super::{RequestId, ServerId};
 use crate::ids::Ids;
 use crate::registry::{Resource, ResourceId};
@@ -89,7 +90,7 @@ pub struct Attempt {
     /// When the request came.
     pub started: Timestamp,
     /// `Warning` header texts, collected anew in each run.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Warnings,
     /// True once a wait for a revision ended without it.
     pub gave_up: bool,
     /// What a request of several steps has done so far.
@@ -108,7 +109,7 @@ impl Attempt {
     pub(crate) fn new(started: Timestamp) -> Attempt {
         Attempt {
             started,
-            warnings: Vec::new(),
+            warnings: Warnings::default(),
             gave_up: false,
             done: Vec::new(),
             done_objects: Vec::new(),
@@ -122,7 +123,7 @@ impl Attempt {
 
     /// Prepares for another run.
     pub(crate) fn rewind(&mut self) {
-        self.warnings.clear();
+        self.warnings = Warnings::default();
         self.drawn = 0;
         self.called = 0;
     }
@@ -226,12 +227,9 @@ impl Session<'_> {
         self.attempt.answered(count)
     }
 
-    /// Adds a `Warning` header (once).
+    /// Adds a `Warning` header (once), unless there is no room for one more.
     pub fn warn(&mut self, text: impl Into<String>) {
-        let text = text.into();
-        if !self.attempt.warnings.contains(&text) {
-            self.attempt.warnings.push(text);
-        }
+        self.attempt.warnings.add(text.into());
     }
 
     /// What the writes of this request are attributed to.

@@ -3,6 +3,7 @@
 //! A watch follows the cache of its server: each write the cache applies is offered to it, in order, once.
 //! Invariant: a watch never sees a revision twice nor one below its position.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -292,7 +293,8 @@ fn bookmark(watch: &mut Watch, id: WatchId, revision: u64, initial: bool) -> Out
 impl Core {
     fn add_watch(&mut self, id: WatchId, watch: Watch) {
         let cache = (watch.server, watch.row.id);
-        self.by_cache.entry(cache).or_default().push(id);
+        self.by_cache.entry(cache).or_default().insert(id);
+        self.watch_ends.extend(watch.deadline.map(|end| (end, id)));
         self.watches.insert(id, watch);
     }
 
@@ -301,16 +303,19 @@ impl Core {
         if let Some(watch) = self.watches.remove(&id) {
             let cache = (watch.server, watch.row.id);
             if let Some(ids) = self.by_cache.get_mut(&cache) {
-                ids.retain(|other| *other != id);
+                ids.remove(&id);
+            }
+            if let Some(end) = watch.deadline {
+                self.watch_ends.remove(&(end, id));
             }
         }
     }
 
     /// Ends every watch of a resource cleanly (L10, L11).
     pub(crate) fn end_watches(&mut self, resource: crate::registry::ResourceId) {
-        let ids = self.watches.iter();
-        let ids = ids.filter(|(_, watch)| watch.row.id == resource);
-        let ids: Vec<WatchId> = ids.map(|(id, _)| *id).collect();
+        let servers = 0..self.caches.servers();
+        let ids = servers.filter_map(|server| self.by_cache.get(&(ServerId(server), resource)));
+        let ids: BTreeSet<WatchId> = ids.flatten().copied().collect();
         for watch in ids {
             self.close_watch(watch);
             self.outputs.push(Output::Ended { watch });

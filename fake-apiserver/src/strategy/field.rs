@@ -174,7 +174,13 @@ impl<'p, 'v> At<'p, 'v> {
 pub struct Errors {
     /// In the order found, which is the order answered.
     pub causes: Vec<Cause>,
+    /// Characters in all of them.
+    told: usize,
 }
+
+/// Once errors have this many characters, further ones are not told: a list of thousands may be shown for each of its
+/// elements.
+const TOLD_MAX: usize = 4 << 20;
 
 impl Errors {
     /// True if nothing was found.
@@ -184,22 +190,29 @@ impl Errors {
 
     /// One more.
     pub fn push(&mut self, cause: Cause) {
+        self.told += cause.field.len() + cause.message.len();
         self.causes.push(cause);
+    }
+
+    fn tell(&mut self, cause: impl FnOnce() -> Cause) {
+        if self.told <= TOLD_MAX {
+            self.push(cause());
+        }
     }
 
     /// `Required value[: detail]`
     pub fn required(&mut self, at: &At, detail: &str) {
-        self.push(Cause::required(at.path(), detail));
+        self.tell(|| Cause::required(at.path(), detail));
     }
 
     /// `Invalid value: VALUE: detail`
     pub fn invalid(&mut self, at: &At, detail: &str) {
-        self.push(Cause::invalid(at.path(), at.value, detail));
+        self.tell(|| Cause::invalid(at.path(), at.value, detail));
     }
 
     /// `Invalid value: SHOWN: detail`
     pub fn invalid_as(&mut self, at: &At, shown: impl Into<Value>, detail: &str) {
-        self.push(Cause::invalid(at.path(), &shown.into(), detail));
+        self.tell(|| Cause::invalid(at.path(), &shown.into(), detail));
     }
 
     /// `Invalid value: TEXT: detail`, the text as it is (Go prints of internal types, messages without a value).
@@ -209,48 +222,50 @@ impl Errors {
         } else {
             ": "
         };
-        self.push(Cause::new(
-            "FieldValueInvalid",
-            at.path(),
-            format!("Invalid value: {shown}{colon}{detail}"),
-        ));
+        self.tell(|| {
+            Cause::new(
+                "FieldValueInvalid",
+                at.path(),
+                format!("Invalid value: {shown}{colon}{detail}"),
+            )
+        });
     }
 
     /// `Forbidden: detail`
     pub fn forbidden(&mut self, at: &At, detail: &str) {
-        self.push(Cause::forbidden(at.path(), detail));
+        self.tell(|| Cause::forbidden(at.path(), detail));
     }
 
     /// `Unsupported value: VALUE: supported values: …`
     pub fn unsupported(&mut self, at: &At, supported: &[&str]) {
         let text = Value::from("");
         let value = if at.is_set() { at.value } else { &text };
-        self.push(Cause::not_supported(at.path(), value, supported));
+        self.tell(|| Cause::not_supported(at.path(), value, supported));
     }
 
     /// `Duplicate value: VALUE`
     pub fn duplicate(&mut self, at: &At) {
-        self.push(Cause::duplicate(at.path(), at.value));
+        self.tell(|| Cause::duplicate(at.path(), at.value));
     }
 
     /// `Duplicate value: SHOWN`
     pub fn duplicate_as(&mut self, at: &At, shown: impl Into<Value>) {
-        self.push(Cause::duplicate(at.path(), &shown.into()));
+        self.tell(|| Cause::duplicate(at.path(), &shown.into()));
     }
 
     /// `Not found: VALUE`
     pub fn not_found(&mut self, at: &At) {
-        self.push(Cause::not_found(at.path(), at.value));
+        self.tell(|| Cause::not_found(at.path(), at.value));
     }
 
     /// `Too long: may not be more than N bytes`
     pub fn too_long(&mut self, at: &At, max: usize) {
-        self.push(Cause::too_long(at.path(), max));
+        self.tell(|| Cause::too_long(at.path(), max));
     }
 
     /// `Too many: N: must have at most MAX items`
     pub fn too_many(&mut self, at: &At, actual: usize, max: usize) {
-        self.push(Cause::too_many(at.path(), actual, max));
+        self.tell(|| Cause::too_many(at.path(), actual, max));
     }
 
     /// Negative numbers are wrong; an absent one is not.

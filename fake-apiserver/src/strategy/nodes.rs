@@ -4,6 +4,8 @@
 //! Does not own the not-ready taint (admission) nor how a namespace ends (`actors`).
 //! Source: `pkg/apis/core/validation`, `pkg/registry/core/{node,namespace}`.
 
+use std::collections::BTreeSet;
+
 use crate::json;
 use crate::json::{CompactString, Value};
 use crate::registry::Resource;
@@ -112,8 +114,9 @@ fn update(errors: &mut Errors, new: &Value, old: &Value) {
     amounts(errors, &root);
     let status = root.field("status");
     let addresses = status.field("addresses");
-    for (index, address) in addresses.items().enumerate() {
-        if addresses.list()[..index].contains(address.value()) {
+    let mut seen = BTreeSet::new();
+    for address in addresses.items() {
+        if !seen.insert(json::to_vec(address.value())) {
             let (kind, text) = (address.field("type"), address.field("address"));
             errors.push(Cause::new(
                 "FieldValueDuplicate",

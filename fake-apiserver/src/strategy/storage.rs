@@ -3,6 +3,8 @@
 //! Owns their defaults and validation. Does not own volumes and claims (`claims`).
 //! Source: `pkg/apis/storage/validation`, `pkg/apis/storage/v1/defaults.go`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::json;
 use crate::json::Value;
 use crate::registry::Resource;
@@ -253,7 +255,7 @@ impl Strategy for DriverNodes {
         let mut errors = Errors::default();
         let root = At::root(object);
         let spec = root.field("spec");
-        let mut names: Vec<&str> = Vec::new();
+        let mut names: BTreeSet<&str> = BTreeSet::new();
         for driver in spec.field("drivers").items() {
             let name = driver.field("name");
             driver_name(&mut errors, &name);
@@ -265,19 +267,17 @@ impl Strategy for DriverNodes {
                 errors.invalid(&id, "must be 256 characters or less");
             }
             errors.non_negative(&driver.field("allocatable").field("count"));
-            if names.contains(&name.text()) {
+            if !names.insert(name.text()) {
                 errors.duplicate(&name);
             }
-            names.push(name.text());
-            let mut keys: Vec<&str> = Vec::new();
+            let mut keys: BTreeSet<&str> = BTreeSet::new();
             for key in driver.field("topologyKeys").items() {
                 if key.text().is_empty() {
                     errors.required(&driver, "");
                 }
-                if keys.contains(&key.text()) {
+                if !keys.insert(key.text()) {
                     errors.duplicate_as(&driver, key.text());
                 }
-                keys.push(key.text());
                 errors.name_as(&driver, key.text(), Names::Qualified);
             }
         }
@@ -295,12 +295,14 @@ impl Strategy for DriverNodes {
             driver.remove(&["allocatable"]);
             driver
         };
+        let mut by_name: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for new in new.array_at(&["spec", "drivers"]) {
+            by_name.entry(new.str_at(&["name"])).or_default().push(new);
+        }
         for old in old.array_at(&["spec", "drivers"]) {
-            for new in new.array_at(&["spec", "drivers"]) {
-                if old["name"] == new["name"] {
-                    let shown = fixed(new);
-                    errors.immutable(&spec.field_as("drivers", &shown), &fixed(old));
-                }
+            for new in by_name.get(old.str_at(&["name"])).into_iter().flatten() {
+                let shown = fixed(new);
+                errors.immutable(&spec.field_as("drivers", &shown), &fixed(old));
             }
         }
         errors.causes

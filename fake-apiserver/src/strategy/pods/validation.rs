@@ -3,6 +3,8 @@
 //! Simplifications: windows and linux only fields are not checked against `spec.os`.
 //! Source: `pkg/apis/core/validation` (ValidatePodSpec and below).
 
+use std::collections::BTreeMap;
+
 use crate::json::Value;
 
 use super::super::addresses;
@@ -439,7 +441,16 @@ fn scheduling_gates(errors: &mut Errors, at: &At) {
 }
 
 fn topology_spread(errors: &mut Errors, at: &At) {
-    let list = at.list();
+    let pair = |c: &Value| {
+        (
+            c.str_at(&["topologyKey"]).to_owned(),
+            c.str_at(&["whenUnsatisfiable"]).to_owned(),
+        )
+    };
+    let mut last: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for (index, constraint) in at.list().iter().enumerate() {
+        last.insert(pair(constraint), index);
+    }
     for (index, constraint) in at.items().enumerate() {
         errors.positive(&constraint.field("maxSkew"));
         if constraint.field("topologyKey").text().is_empty() {
@@ -447,14 +458,8 @@ fn topology_spread(errors: &mut Errors, at: &At) {
         }
         let when = constraint.field("whenUnsatisfiable");
         errors.one_of(&when, &["DoNotSchedule", "ScheduleAnyway"]);
-        let pair = |c: &Value| {
-            (
-                c.str_at(&["topologyKey"]).to_owned(),
-                c.str_at(&["whenUnsatisfiable"]).to_owned(),
-            )
-        };
         let own = pair(constraint.value());
-        if list[index + 1..].iter().any(|other| pair(other) == own) {
+        if last.get(&own).is_some_and(|last| *last > index) {
             let at = constraint.field("{topologyKey, whenUnsatisfiable}");
             errors.duplicate_as(&at, format!("{{{}, {}}}", own.0, own.1));
         }

@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/apis/core/validation` (`ValidateService`, `ValidateServiceUpdate`).
 
+use std::collections::BTreeSet;
+
 use crate::json::{Map, Value};
 use crate::status::Cause;
 
@@ -246,9 +248,10 @@ pub(super) fn related_ips(errors: &mut Errors, spec: &At, known: &[Value]) {
     } else if ips.list()[0] != *ip.value() {
         errors.invalid(&ips, "first value must match `clusterIP`");
     }
-    for (index, family) in families.items().enumerate() {
+    let mut seen = BTreeSet::new();
+    for family in families.items() {
         errors.one_of(&family, &["IPv4", "IPv6"]);
-        if families.list()[..index].contains(family.value()) {
+        if !seen.insert(family.text().to_owned()) {
             errors.duplicate(&family);
         }
     }
