@@ -78,7 +78,7 @@ pub(crate) fn match_conditions(errors: &mut Errors, at: &At, params: bool) {
         errors.too_many(at, at.list().len(), 64);
     }
     let env = environment(params, false);
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for condition in at.items() {
         expression(errors, &condition.field("expression"), &env, Wants::Bool);
         let name = condition.field("name");
@@ -90,7 +90,7 @@ pub(crate) fn match_conditions(errors: &mut Errors, at: &At, params: bool) {
         if names.contains(&name.text()) {
             errors.duplicate(&name);
         }
-        names.push(name.text());
+        names.insert(name.text());
     }
 }
 

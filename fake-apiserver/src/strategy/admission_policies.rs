@@ -3,6 +3,8 @@
 //! Owns defaults and validation; evaluating policies is `admission`.
 //! Source: `pkg/apis/admissionregistration/{v1/defaults.go,validation/validation.go}` (AD7, AD7a).
 
+use std::collections::BTreeSet;
+
 use super::field::{At, Errors};
 use super::metadata::label_selector;
 use super::webhook_configurations::{default_scope, fill, rule};
@@ -184,7 +186,7 @@ fn actions(errors: &mut Errors, at: &At) {
         errors.required(at, "at least one validation action is required");
         return;
     }
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for action in at.items() {
         if !["Audit", "Deny", "Warn"].contains(&action.text()) {
             errors.one_of(&action, &["Audit", "Deny", "Warn"]);
@@ -192,7 +194,7 @@ fn actions(errors: &mut Errors, at: &At) {
         if seen.contains(&action.text()) {
             errors.duplicate(&action);
         }
-        seen.push(action.text());
+        seen.insert(action.text());
     }
     if seen.contains(&"Deny") && seen.contains(&"Warn") {
         errors.invalid(

@@ -4,6 +4,8 @@
 //! nor certificates are parsed; nothing signs.
 //! Source: `pkg/registry/certificates`, `pkg/apis/{certificates,networking}/validation`.
 
+use std::collections::BTreeSet;
+
 use crate::json::{CompactString, Value};
 use crate::registry::Resource;
 use crate::status::{Cause, Status, go_quote};
@@ -210,8 +212,9 @@ fn request(errors: &mut Errors, root: &At) {
     for usage in usages.items() {
         errors.one_of(&usage, &USAGES);
     }
-    for (index, usage) in usages.items().enumerate() {
-        if usages.list()[..index].contains(usage.value()) {
+    let mut seen = BTreeSet::new();
+    for usage in usages.items() {
+        if !seen.insert(usage.text().to_owned()) {
             errors.duplicate(&usage);
         }
     }
@@ -225,7 +228,7 @@ fn request(errors: &mut Errors, root: &At) {
     }
     let status = root.field("status");
     let conditions = status.field("conditions");
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for condition in conditions.items() {
         let (kind, value) = (condition.field("type"), condition.field("status"));
         if kind.text().is_empty() {
@@ -241,9 +244,9 @@ fn request(errors: &mut Errors, root: &At) {
             _ => errors.one_of(&value, allowed),
         }
         if DECIDED.contains(&kind.text())
-            && seen
+            && DECIDED
                 .iter()
-                .any(|other| DECIDED.contains(other) && *other != kind.text())
+                .any(|other| seen.contains(other) && *other != kind.text())
         {
             errors.invalid_as(
                 &conditions,
@@ -254,7 +257,7 @@ fn request(errors: &mut Errors, root: &At) {
         if seen.contains(&kind.text()) {
             errors.duplicate(&kind);
         }
-        seen.push(kind.text());
+        seen.insert(kind.text());
     }
 }
 

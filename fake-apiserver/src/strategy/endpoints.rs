@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/apis/core/validation`, `pkg/apis/discovery/validation`, `pkg/registry/discovery/endpointslice`.
 
+use std::collections::BTreeSet;
+
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::status::Cause;
@@ -129,7 +131,7 @@ fn slice(errors: &mut Errors, root: &At) {
     if ports.list().len() > 20_000 {
         errors.too_many(&ports, ports.list().len(), 20_000);
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for port in ports.items() {
         let name = port.field("name");
         if !name.text().is_empty() {
@@ -138,7 +140,7 @@ fn slice(errors: &mut Errors, root: &At) {
         if names.contains(&name.text()) {
             errors.duplicate_as(&name, name.text());
         }
-        names.push(name.text());
+        names.insert(name.text());
         errors.one_of(&port.field("protocol"), &["SCTP", "TCP", "UDP"]);
         if port.field("appProtocol").is_set() {
             errors.name(&port.field("appProtocol"), Names::Qualified);

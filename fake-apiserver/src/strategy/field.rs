@@ -194,8 +194,13 @@ impl Errors {
         self.causes.push(cause);
     }
 
+    /// True once further errors are not told.
+    pub fn is_full(&self) -> bool {
+        self.told > TOLD_MAX
+    }
+
     fn tell(&mut self, cause: impl FnOnce() -> Cause) {
-        if self.told <= TOLD_MAX {
+        if !self.is_full() {
             self.push(cause());
         }
     }

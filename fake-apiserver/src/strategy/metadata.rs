@@ -5,6 +5,8 @@
 //! Simplification: several wrong keys of one map are reported in key order (the real server draws the order, B3).
 //! Source: apimachinery `pkg/api/validation/objectmeta.go`, `meta/v1/validation`; `pkg/apis/core/validation`.
 
+use std::collections::BTreeSet;
+
 use crate::json::Value;
 use crate::status::{Cause, go_quote};
 
@@ -332,7 +334,7 @@ pub fn selector_is_empty(selector: &Value) -> bool {
 
 /// `status.conditions` of the common `metav1.Condition` type.
 pub fn conditions(errors: &mut Errors, at: &At) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for condition in at.items() {
         let (kind, status, reason) = (
             condition.field("type"),
@@ -342,7 +344,7 @@ pub fn conditions(errors: &mut Errors, at: &At) {
         if seen.contains(&kind.text()) {
             errors.duplicate(&kind);
         } else {
-            seen.push(kind.text());
+            seen.insert(kind.text());
         }
         errors.name(&kind, Names::Qualified);
         errors.one_of(&status, &["True", "False", "Unknown"]);

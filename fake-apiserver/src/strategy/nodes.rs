@@ -164,7 +164,7 @@ fn taints(errors: &mut Errors, root: &At) {
     let spec = root.field("spec");
     let meta = root.field("metadata");
     let at = meta.field_as("taints", spec.field("taints").value());
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
     for taint in at.items() {
         let (key, value, effect) = (
             taint.field("key"),
@@ -195,7 +195,7 @@ fn taints(errors: &mut Errors, root: &At) {
                 ),
             ));
         }
-        seen.push(pair);
+        seen.insert(pair);
     }
 }
 

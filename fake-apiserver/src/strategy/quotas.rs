@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/apis/core/validation`, `pkg/apis/core/v1/defaults.go`.
 
+use std::collections::BTreeSet;
+
 use crate::json;
 use crate::json::{Map, Value};
 use crate::registry::Resource;
@@ -56,7 +58,7 @@ fn fill_from(limit: &mut Map, to: &str, from: &str) {
 }
 
 fn limits(errors: &mut Errors, at: &At) {
-    let mut kinds: Vec<&str> = Vec::new();
+    let mut kinds: BTreeSet<&str> = BTreeSet::new();
     for limit in at.items() {
         let kind = limit.field("type");
         if !Names::Qualified.allows(kind.text()) {
@@ -69,7 +71,7 @@ fn limits(errors: &mut Errors, at: &At) {
         if kinds.contains(&kind.text()) {
             errors.duplicate(&kind);
         }
-        kinds.push(kind.text());
+        kinds.insert(kind.text());
         let is_pod = kind.text() == "Pod";
         for name in ["max", "min", "default", "defaultRequest"] {
             let amounts = limit.field(name);

@@ -3,6 +3,8 @@
 //! Owns their defaults and validation. Does not own what they do to Pods (admission, eviction).
 //! Source: `pkg/apis/{scheduling,node,coordination,policy}/validation` and their `v1/defaults.go`.
 
+use std::collections::BTreeSet;
+
 use crate::json;
 use crate::json::Value;
 use crate::registry::Resource;
@@ -106,14 +108,14 @@ impl Strategy for RuntimeClasses {
         metadata::labels(&mut errors, &scheduling.field("nodeSelector"));
         let tolerations = scheduling.field("tolerations");
         pods::tolerations(&mut errors, &tolerations);
-        let mut seen: Vec<[&str; 4]> = Vec::new();
+        let mut seen: BTreeSet<[&str; 4]> = BTreeSet::new();
         for toleration in tolerations.items() {
             let key = ["key", "operator", "value", "effect"]
                 .map(|name| toleration.value().str_at(&[name]));
             if seen.contains(&key) {
                 errors.duplicate(&toleration);
             }
-            seen.push(key);
+            seen.insert(key);
         }
         errors.causes
     }

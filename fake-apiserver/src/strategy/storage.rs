@@ -90,24 +90,24 @@ fn topologies(errors: &mut Errors, at: &At) {
     let mut seen: Vec<&[Value]> = Vec::new();
     for term in at.items() {
         let expressions = term.field("matchLabelExpressions");
-        let mut keys: Vec<&str> = Vec::new();
+        let mut keys: BTreeSet<&str> = BTreeSet::new();
         for expression in expressions.items() {
             let (key, values) = (expression.field("key"), expression.field("values"));
             if values.list().is_empty() {
                 errors.required(&values, "");
             }
-            let mut known: Vec<&str> = Vec::new();
+            let mut known: BTreeSet<&str> = BTreeSet::new();
             for value in values.items() {
                 if known.contains(&value.text()) {
                     errors.duplicate(&value);
                 }
-                known.push(value.text());
+                known.insert(value.text());
             }
             errors.name(&key, Names::Qualified);
             if keys.contains(&key.text()) {
                 errors.duplicate(&key);
             }
-            keys.push(key.text());
+            keys.insert(key.text());
         }
         if seen.contains(&expressions.list()) {
             errors.duplicate_as(&expressions, "");
@@ -205,7 +205,7 @@ fn driver(errors: &mut Errors, spec: &At) {
         errors.one_of(&policy, &["File", "None", "ReadWriteOnceWithFSType"]);
     }
     let requests = spec.field("tokenRequests");
-    let mut audiences: Vec<&str> = Vec::new();
+    let mut audiences: BTreeSet<&str> = BTreeSet::new();
     for request in requests.items() {
         let (audience, seconds) = (
             request.field("audience"),
@@ -215,7 +215,7 @@ fn driver(errors: &mut Errors, spec: &At) {
             errors.duplicate_as(&audience, audience.text());
             continue;
         }
-        audiences.push(audience.text());
+        audiences.insert(audience.text());
         match seconds.int() {
             Some(short) if short < 600 => {
                 errors.invalid(&seconds, "may not specify a duration less than 10 minutes")

@@ -3,6 +3,8 @@
 //! Owns defaults and validation of what points to webhooks; calling them is `admission`.
 //! Source: `pkg/apis/admissionregistration/{v1/defaults.go,validation/validation.go}` (AD14).
 
+use std::collections::BTreeSet;
+
 use super::field::{At, Errors};
 use super::metadata::label_selector;
 use super::names::Names;
@@ -91,14 +93,14 @@ fn validate(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
     let mut errors = Errors::default();
     let root = At::root(object);
     let hooks = root.field("webhooks");
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for hook in hooks.items() {
         webhook(&mut errors, &hook, mutating);
         let name = hook.field("name");
         if names.contains(&name.text()) {
             errors.duplicate(&name);
         }
-        names.push(name.text());
+        names.insert(name.text());
     }
     errors.causes
 }
@@ -350,13 +352,12 @@ fn versions(errors: &mut Errors, at: &At) {
         errors.required(at, "must specify one of v1, v1beta1");
         return;
     }
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for version in at.items() {
-        if seen.contains(&version.text()) {
+        if !seen.insert(version.text()) {
             errors.invalid(&version, "duplicate version");
             continue;
         }
-        seen.push(version.text());
         for problem in Names::Label1035.check(version.text()) {
             errors.invalid(&version, &problem);
         }

@@ -2,6 +2,8 @@
 //!
 //! Source: apiextensions-apiserver `validation.go`, apiserver `pkg/util/webhook/validation.go`.
 
+use std::collections::BTreeSet;
+
 use super::{label1035, one_of};
 use crate::json::Value;
 use crate::status::Cause;
@@ -44,10 +46,11 @@ pub(super) fn conversion(conversion: &Value, causes: &mut Vec<Cause>) {
         return;
     }
     let mut known = false;
+    let mut seen = BTreeSet::new();
     for (i, version) in versions.iter().enumerate() {
         let text = version.as_str().unwrap_or_default();
         let path = format!("{VERSIONS}[{i}]");
-        if versions[..i].contains(version) {
+        if !seen.insert(text) {
             causes.push(Cause::invalid(path, version, "duplicate version"));
         } else {
             label1035(&path, text, causes);

@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/apis/batch/validation` (`ValidateJob`, `validateJobSpec`).
 
+use std::collections::BTreeSet;
+
 use crate::json::{Map, Value};
 use crate::status::go_quote;
 
@@ -281,11 +283,12 @@ pub(super) fn exit_codes(errors: &mut Errors, at: &At, names: &[&str]) {
     } else if values.list().len() > 255 {
         errors.too_many(&values, values.list().len(), 255);
     }
-    for (index, value) in values.items().enumerate() {
+    let mut seen = BTreeSet::new();
+    for value in values.items() {
         if operator.text() == "In" && value.int() == Some(0) {
             errors.invalid(&value, "must not be 0 for the In operator");
         }
-        if values.list()[..index].contains(value.value()) {
+        if !seen.insert(value.int()) {
             errors.duplicate(&value);
         }
     }

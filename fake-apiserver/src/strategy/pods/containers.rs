@@ -3,6 +3,8 @@
 //! Simplifications: windows options, AppArmor and container restart rules are not looked into.
 //! Source: `pkg/apis/core/validation` (validateContainers and below).
 
+use std::collections::BTreeSet;
+
 use crate::json::Value;
 
 use super::super::field::{At, Errors};
@@ -20,14 +22,14 @@ pub(super) fn regular(errors: &mut Errors, at: &At, pod: &Pod) {
         errors.required(at, "");
         return;
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for container in at.items() {
         common(errors, &container, pod);
         let name = container.field("name");
         if names.contains(&name.text()) {
             errors.duplicate_as(&name, name.text());
         } else {
-            names.push(name.text());
+            names.insert(name.text());
         }
         hooks_and_probes(errors, &container, pod);
         let policy = container.field("restartPolicy");
@@ -154,7 +156,7 @@ fn common(errors: &mut Errors, container: &At, pod: &Pod) {
 }
 
 fn ports(errors: &mut Errors, at: &At) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for port in at.items() {
         let name = port.field("name");
         if !name.text().is_empty() {
@@ -163,7 +165,7 @@ fn ports(errors: &mut Errors, at: &At) {
             } else if names.contains(&name.text()) {
                 errors.duplicate(&name);
             } else {
-                names.push(name.text());
+                names.insert(name.text());
             }
         }
         let number = port.field("containerPort");
@@ -180,7 +182,7 @@ fn ports(errors: &mut Errors, at: &At) {
 }
 
 fn host_ports(errors: &mut Errors, at: &At, containers: &[Value]) {
-    let mut taken: Vec<String> = Vec::new();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     for (index, container) in containers.iter().enumerate() {
         for (port_index, port) in container.array_at(&["ports"]).iter().enumerate() {
             let host_port = port["hostPort"].as_i64().unwrap_or(0);
@@ -198,7 +200,7 @@ fn host_ports(errors: &mut Errors, at: &At, containers: &[Value]) {
                 let port = ports.index(port_index);
                 errors.duplicate_as(&port.field("hostPort"), key);
             } else {
-                taken.push(key);
+                taken.insert(key);
             }
         }
     }
@@ -206,7 +208,7 @@ fn host_ports(errors: &mut Errors, at: &At, containers: &[Value]) {
 
 fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
     let at = container.field("volumeMounts");
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths: BTreeSet<&str> = BTreeSet::new();
     for mount in at.items() {
         let (name, path) = (mount.field("name"), mount.field("mountPath"));
         if name.text().is_empty() {
@@ -224,7 +226,7 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
         if paths.contains(&path.text()) {
             errors.invalid(&path, "must be unique");
         }
-        paths.push(path.text());
+        paths.insert(path.text());
         for device in container.field("volumeDevices").items() {
             if device.field("name").text() == name.text() {
                 errors.invalid(&name, "must not already exist in volumeDevices");

@@ -23,6 +23,7 @@ use crate::json;
 use crate::json::{CompactString, Map, Value};
 use crate::registry::Resource;
 use crate::status::{Cause, Status};
+use std::collections::BTreeSet;
 
 use super::field::{At, Errors, semantically_equal};
 use super::quantity::Quantity;
@@ -30,7 +31,7 @@ use super::{Cx, Strategy, metadata, restore};
 
 /// What the checks of a container need to know of its Pod.
 struct Pod<'v> {
-    volumes: Vec<&'v str>,
+    volumes: BTreeSet<&'v str>,
     claims: Vec<&'v str>,
     grace_seconds: Option<i64>,
     restart_policy: &'v str,

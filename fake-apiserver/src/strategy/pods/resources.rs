@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/apis/core/validation` (`ValidateResourceRequirements`, `ValidateContainerResourceName`).
 
+use std::collections::BTreeSet;
+
 use crate::status::go_quote;
 
 use super::super::field::{At, Errors};
@@ -134,7 +136,7 @@ pub(super) fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool
 }
 
 pub(super) fn claims(errors: &mut Errors, at: &At, pod: &Pod) {
-    let mut names: Vec<String> = Vec::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
     for claim in at.items() {
         let name = claim.field("name");
         if name.text().is_empty() {
@@ -148,11 +150,11 @@ pub(super) fn claims(errors: &mut Errors, at: &At, pod: &Pod) {
             errors.name(&request, Names::Label);
             format!("{}/{}", name.text(), request.text())
         };
-        if names.contains(&key) || names.iter().any(|n| n == name.text()) {
+        if names.contains(&key) || names.contains(name.text()) {
             errors.duplicate_as(&claim, key.clone());
         }
-        names.push(key);
-        if !pod.claims.contains(&name.text()) {
+        names.insert(key);
+        if !pod.claims.contains(&name.text()) && !errors.is_full() {
             let why = if pod.claims.is_empty() {
                 " which is empty".to_owned()
             } else {
@@ -200,13 +202,13 @@ pub fn resource_value(errors: &mut Errors, at: &At, name: &str) {
 }
 
 pub(super) fn resize_policy(errors: &mut Errors, at: &At, pod: &Pod) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for policy in at.items() {
         let (resource, restart) = (policy.field("resourceName"), policy.field("restartPolicy"));
         if seen.contains(&resource.text()) {
             errors.duplicate_as(&policy, resource.text());
         }
-        seen.push(resource.text());
+        seen.insert(resource.text());
         for (field, known) in [
             (&resource, ["cpu", "memory"]),
             (&restart, ["NotRequired", "RestartContainer"]),

@@ -3,7 +3,7 @@
 //! Simplifications: windows and linux only fields are not checked against `spec.os`.
 //! Source: `pkg/apis/core/validation` (ValidatePodSpec and below).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::json::Value;
 
@@ -118,7 +118,7 @@ fn named(errors: &mut Errors, at: &At, rule: Names) {
 }
 
 fn resource_claims(errors: &mut Errors, at: &At) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for claim in at.items() {
         let name = claim.field("name");
         if name.text().is_empty() {
@@ -127,7 +127,7 @@ fn resource_claims(errors: &mut Errors, at: &At) {
             if names.contains(&name.text()) {
                 errors.duplicate(&name);
             }
-            names.push(name.text());
+            names.insert(name.text());
             errors.name(&name, Names::Label);
         }
         match (claim.field("resourceClaimName").is_set(), claim.field("resourceClaimTemplateName").is_set()) {
@@ -222,7 +222,7 @@ fn security_context(errors: &mut Errors, at: &At, spec: &At) {
 }
 
 fn sysctls(errors: &mut Errors, at: &At) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for sysctl in at.items() {
         let name = sysctl.field("name");
         let part = |part: &str| {
@@ -242,7 +242,7 @@ fn sysctls(errors: &mut Errors, at: &At) {
         } else if names.contains(&name.text()) {
             errors.duplicate(&name);
         }
-        names.push(name.text());
+        names.insert(name.text());
     }
 }
 
@@ -429,14 +429,14 @@ fn dns_config(errors: &mut Errors, at: &At, policy: &str) {
 }
 
 fn scheduling_gates(errors: &mut Errors, at: &At) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for gate in at.items() {
         let name = gate.field("name").text();
         errors.name_as(&gate, name, Names::Qualified);
         if names.contains(&name) {
             errors.duplicate_as(&gate, name);
         }
-        names.push(name);
+        names.insert(name);
     }
 }
 

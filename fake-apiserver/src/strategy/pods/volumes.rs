@@ -3,6 +3,8 @@
 //! Simplification: of the sources tied to one vendor (awsElasticBlockStore, azureFile, cephfs, …) only the count is checked.
 //! Source: `pkg/apis/core/validation` (ValidateVolumes and below).
 
+use std::collections::BTreeSet;
+
 use crate::json::Value;
 
 use super::super::field::{At, Errors};
@@ -49,13 +51,18 @@ const SOURCES: &[&str] = &[
 ];
 
 /// `spec.volumes`; returns the names of the valid ones, which containers may mount.
-pub(super) fn validate<'v>(errors: &mut Errors, at: &At<'_, 'v>, pod_name: &str) -> Vec<&'v str> {
-    let mut names: Vec<&str> = Vec::new();
+pub(super) fn validate<'v>(
+    errors: &mut Errors,
+    at: &At<'_, 'v>,
+    pod_name: &str,
+) -> BTreeSet<&'v str> {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    let own = at.list().iter().filter(|v| v["ephemeral"].is_object());
+    let own: BTreeSet<&str> = own.map(|v| v.str_at(&["name"])).collect();
     let ephemeral = |claim: &str| {
-        !pod_name.is_empty()
-            && at.list().iter().any(|v| {
-                v["ephemeral"].is_object() && claim == format!("{pod_name}-{}", v.str_at(&["name"]))
-            })
+        let rest = claim.strip_prefix(pod_name);
+        let rest = rest.and_then(|rest| rest.strip_prefix('-'));
+        !pod_name.is_empty() && rest.is_some_and(|name| own.contains(name))
     };
     for volume in at.items() {
         let before = errors.causes.len();
@@ -70,7 +77,7 @@ pub(super) fn validate<'v>(errors: &mut Errors, at: &At<'_, 'v>, pod_name: &str)
             errors.duplicate(&name);
         }
         if errors.causes.len() == before {
-            names.push(name.text());
+            names.insert(name.text());
         }
         let claim = volume.field("persistentVolumeClaim");
         if claim.is_set() && ephemeral(claim.field("claimName").text()) {
@@ -275,7 +282,7 @@ fn downward_file(errors: &mut Errors, file: &At, volume: &At) {
 
 fn projected(errors: &mut Errors, at: &At) {
     mode(errors, &at.field("defaultMode"));
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths: BTreeSet<&str> = BTreeSet::new();
     for source in at.field("sources").items() {
         let mut count = 0;
         for name in ["secret", "configMap"] {
@@ -346,16 +353,14 @@ fn projected(errors: &mut Errors, at: &At) {
 fn unique<'v>(
     errors: &mut Errors,
     at: &At,
-    paths: &mut Vec<&'v str>,
+    paths: &mut BTreeSet<&'v str>,
     path: &'v str,
     shown: &Value,
 ) {
     if path.is_empty() {
         return;
     }
-    if paths.contains(&path) {
+    if !paths.insert(path) {
         errors.invalid_as(at, shown, CONFLICT);
-    } else {
-        paths.push(path);
     }
 }

@@ -3,6 +3,8 @@
 //! Simplification: overlapping paths inside volumes and deprecated node labels are not looked for.
 //! Source: `pkg/api/pod/warnings.go`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::json::Value;
 use crate::status::go_quote;
 
@@ -101,7 +103,7 @@ pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
         ("hostAliases", "ip", "ip"),
         ("imagePullSecrets", "name", "name"),
     ] {
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
         for (index, item) in spec.array_at(&[list]).iter().enumerate() {
             let text = item.str_at(&[key]);
             if seen.contains(&text) {
@@ -110,7 +112,7 @@ pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
                     go_quote(text)
                 ));
             } else {
-                seen.push(text);
+                seen.insert(text);
             }
         }
     }
@@ -204,11 +206,11 @@ fn fractions(out: &mut Vec<String>, path: &str, amounts: &Value, resource: &str)
 }
 
 fn hidden_variables(out: &mut Vec<String>, path: &str, container: &Value) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for (index, variable) in container.array_at(&["env"]).iter().enumerate() {
         let name = variable.str_at(&["name"]);
         if !seen.contains(&name) {
-            seen.push(name);
+            seen.insert(name);
             continue;
         }
         let value = variable.str_at(&["value"]);
@@ -222,6 +224,9 @@ fn hidden_variables(out: &mut Vec<String>, path: &str, container: &Value) {
     }
 }
 
+/// No client is sent more warnings than this, however short they are.
+const WARNINGS_MAX: usize = 5_000;
+
 fn ports(out: &mut Vec<String>, containers: &[(String, &Value)]) {
     let all: Vec<(String, &Value)> = containers
         .iter()
@@ -230,12 +235,14 @@ fn ports(out: &mut Vec<String>, containers: &[(String, &Value)]) {
             ports.map(move |(index, port)| (format!("{path}.ports[{index}]"), port))
         })
         .collect();
-    for (at, (path, port)) in all.iter().enumerate() {
-        for (other_path, other) in &all[..at] {
-            if port["containerPort"] != other["containerPort"]
-                || port["protocol"] != other["protocol"]
-            {
-                continue;
+    let mut before: BTreeMap<(Option<i64>, &str), Vec<&(String, &Value)>> = BTreeMap::new();
+    for one in &all {
+        let (path, port) = one;
+        let place = (port.i64_at(&["containerPort"]), port.str_at(&["protocol"]));
+        let others = before.entry(place).or_default();
+        for (other_path, other) in others.iter().copied() {
+            if out.len() > WARNINGS_MAX {
+                return;
             }
             let (host, other_host) = (
                 port["hostPort"].as_i64().unwrap_or(0),
@@ -256,19 +263,20 @@ fn ports(out: &mut Vec<String>, containers: &[(String, &Value)]) {
                 ));
             }
         }
+        others.push(one);
     }
-    let mut names: Vec<(&str, &str)> = Vec::new();
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for (path, port) in &all {
         let name = port.str_at(&["name"]);
         if name.is_empty() {
             continue;
         }
-        match names.iter().find(|(known, _)| *known == name) {
-            Some((_, other)) => out.push(format!(
+        match names.get(name) {
+            Some(other) => out.push(format!(
                 "{path}: duplicate port name {} with {other}, services and probes that select ports by name will use {other}",
                 go_quote(name)
             )),
-            None => names.push((name, path)),
+            None => drop(names.insert(name, path)),
         }
     }
 }

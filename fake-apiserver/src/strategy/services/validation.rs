@@ -82,7 +82,7 @@ pub(super) fn service(errors: &mut Errors, root: &At, old: &Value) {
 }
 
 pub(super) fn service_ports(errors: &mut Errors, ports: &At) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for port in ports.items() {
         let name = port.field("name");
         if !name.text().is_empty() {
@@ -90,7 +90,7 @@ pub(super) fn service_ports(errors: &mut Errors, ports: &At) {
             if names.contains(&name.text()) {
                 errors.duplicate(&name);
             } else {
-                names.push(name.text());
+                names.insert(name.text());
             }
         } else if ports.list().len() > 1 {
             errors.required(&name, "");
@@ -116,7 +116,7 @@ pub(super) fn node_port_rules(errors: &mut Errors, ports: &At, kind: &str) {
             }
         }
     }
-    let mut node_ports: Vec<(&str, i64)> = Vec::new();
+    let mut node_ports: BTreeSet<(&str, i64)> = BTreeSet::new();
     for port in ports.items() {
         let number = port.field("nodePort");
         let key = (port.field("protocol").text(), number.int().unwrap_or(0));
@@ -124,10 +124,10 @@ pub(super) fn node_port_rules(errors: &mut Errors, ports: &At, kind: &str) {
             if node_ports.contains(&key) {
                 errors.duplicate(&number);
             }
-            node_ports.push(key);
+            node_ports.insert(key);
         }
     }
-    let mut numbers: Vec<(&str, i64)> = Vec::new();
+    let mut numbers: BTreeSet<(&str, i64)> = BTreeSet::new();
     for port in ports.items() {
         let key = (
             port.field("protocol").text(),
@@ -143,7 +143,7 @@ pub(super) fn node_port_rules(errors: &mut Errors, ports: &At, kind: &str) {
                 ),
             ));
         }
-        numbers.push(key);
+        numbers.insert(key);
     }
 }
 
