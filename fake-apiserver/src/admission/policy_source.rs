@@ -5,14 +5,13 @@
 use super::Attributes;
 use super::conditions::{compile, environment};
 use super::matching::{self, Seen};
-use crate::cel::types::Field;
+use crate::cel::check::COMPOSED;
 use crate::cel::{Checked, Decl, Environment, Type};
 use crate::json::{self, Value};
 use crate::server::Session;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A policy, compiled.
 pub(super) struct Policy {
@@ -123,33 +122,15 @@ pub(super) fn mutation_text(mutation: &Value) -> &str {
     }
 }
 
-/// The type of `variables`.
-const VARIABLES: &str = "kubernetes.variables";
-
 /// Declares `variables`, which has no fields yet.
 pub(super) fn declare_variables(env: &mut Environment) {
-    let decl = Decl::object(VARIABLES, Vec::new());
+    let decl = Decl::object(COMPOSED, Vec::new());
     env.variables.insert("variables".to_owned(), decl);
 }
 
 /// Declares one more field of `variables`.
 pub(super) fn declare_variable(env: &mut Environment, name: &str, ty: Type) {
-    let Some(decl) = env.variables.get_mut("variables") else {
-        return;
-    };
-    let Type::Object(object) = &mut Arc::make_mut(decl).ty else {
-        return;
-    };
-    // A variable that is all the others would have their types copied for each further one.
-    let ty = match ty {
-        Type::Object(other) if other.name == VARIABLES => Type::Dyn,
-        ty => ty,
-    };
-    let field = Field {
-        name: name.to_owned(),
-        decl: Decl::of(ty),
-    };
-    Arc::make_mut(object).fields.insert(name.to_owned(), field);
+    env.members.insert(name.to_owned(), ty);
 }
 
 /// All objects of a policy kind, by name.

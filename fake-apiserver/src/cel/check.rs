@@ -21,11 +21,16 @@ const DEPTH_MAX: usize = 250;
 /// cel-go's limit on the errors it tells.
 const ISSUES_MAX: usize = 100;
 
+/// The type of a policy's `variables`, whose members the environment knows.
+pub(crate) const COMPOSED: &str = "kubernetes.variables";
+
 /// Names that an expression may use.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// Variables by name.
     pub variables: BTreeMap<String, Arc<Decl>>,
+    /// Members of variables of the type [`COMPOSED`] and their types; they grow while a policy is read.
+    pub members: BTreeMap<String, Type>,
     /// Whether objects of any `Object…` type and `JSONPatch` may be built.
     pub builds_objects: bool,
 }
@@ -38,6 +43,7 @@ impl Environment {
                 .into_iter()
                 .map(|(name, decl)| (name.to_owned(), decl))
                 .collect(),
+            members: BTreeMap::new(),
             builds_objects: false,
         }
     }
@@ -336,6 +342,12 @@ impl Checker<'_> {
             Type::Error => Type::Error,
             Type::Dyn | Type::Free | Type::Param(_) => Type::Dyn,
             Type::Map(_, value) => (**value).clone(),
+            Type::Object(object) if object.name == COMPOSED => match self.env.members.get(field) {
+                Some(ty) => ty.clone(),
+                None => self
+                    .report(id, format!("undefined field '{field}'"))
+                    .ty_error(),
+            },
             Type::Object(object) => match object.fields.get(field) {
                 Some(field) => field.decl.ty.clone(),
                 None if object.open => Type::Dyn,

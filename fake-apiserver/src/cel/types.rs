@@ -56,7 +56,7 @@ pub enum Type {
 }
 
 /// An object type: its name and its fields by the name expressions use.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ObjectType {
     /// Unique name, shown in messages.
     pub name: String,
@@ -73,7 +73,7 @@ impl PartialEq for ObjectType {
 }
 
 /// A field of an object type.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Field {
     /// Its name in JSON.
     pub name: String,
@@ -94,7 +94,7 @@ pub enum ListKind {
 }
 
 /// A type with the bounds that its schema declares.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Decl {
     /// The type.
     pub ty: Type,

@@ -687,13 +687,15 @@ fn every_method_on_every_path() {
         for method in [
             "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW",
         ] {
-            for (kind, body) in [
+            let bodies = [
                 (JSON, ""),
                 (JSON, "{}"),
                 (MERGE, "[]"),
                 ("", "x"),
                 ("text/plain; charset=\"", "{}"),
-            ] {
+            ];
+            let writes = matches!(method, "POST" | "PUT" | "PATCH" | "DELETE");
+            for (kind, body) in bodies.into_iter().take(if writes { 5 } else { 1 }) {
                 let answer = plain.send(method, path, kind, body);
                 let code = answer.status().as_u16();
                 assert!((200..=504).contains(&code), "{method} {path}: {code}");

@@ -235,7 +235,7 @@ fn ports(out: &mut Vec<String>, containers: &[(String, &Value)]) {
             ports.map(move |(index, port)| (format!("{path}.ports[{index}]"), port))
         })
         .collect();
-    let mut before: BTreeMap<(Option<i64>, &str), Vec<&(String, &Value)>> = BTreeMap::new();
+    let mut before: BTreeMap<_, Vec<&(String, &Value)>> = BTreeMap::new();
     for one in &all {
         let (path, port) = one;
         let place = (port.i64_at(&["containerPort"]), port.str_at(&["protocol"]));
