@@ -107,6 +107,7 @@ fn story(recording: &Recording) -> BTreeSet<StepId> {
             Event::ReplicaCrashed { .. }
                 | Event::ReplicaPaused { .. }
                 | Event::ReplyLost { .. }
+                | Event::ReplyStalled { .. }
                 | Event::RequestRefused { .. }
                 | Event::ClockSkewed { .. }
                 | Event::CacheLagged { .. }

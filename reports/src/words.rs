@@ -110,6 +110,7 @@ fn describe(event: &Event) -> Said {
         | Event::RequestRefused { .. }
         | Event::ReplyDelivered { .. }
         | Event::ReplyLost { .. }
+        | Event::ReplyStalled { .. }
         | Event::RequestCancelled { .. } => request(event),
         Event::WebhookCalled { .. }
         | Event::WebhookDelivered { .. }
@@ -195,6 +196,13 @@ fn request(event: &Event) -> Said {
             format!("{request} ✗ reply lost"),
             "",
             "fault: the server did it, the client will never know",
+        ),
+        Event::ReplyStalled {
+            request, for_us, ..
+        } => said(
+            format!("{request} ∙ no answer for {}", us(*for_us)),
+            "",
+            "fault: the server did it and stalls",
         ),
         Event::RequestCancelled {
             request, committed, ..
@@ -387,6 +395,9 @@ fn replica(event: &Event) -> Said {
             "",
             "they run on after the stop",
         ),
+        Event::TasksGrew { tasks, .. } => {
+            said(format!("has {tasks} tasks"), "", "more than it ever had")
+        }
         Event::ReplicaPaused { for_us, .. } => said(
             format!("stands still for {}", us(*for_us)),
             "",

@@ -31,6 +31,8 @@ pub enum Fault {
     ClockSkew(ClockSkew),
     /// A request is carried out but its reply never arrives.
     LoseReply(Requests),
+    /// A request is carried out and its reply takes long.
+    StallReply(StallReply),
     /// The server answers a request with an error and does not carry it out.
     Refuse(Refuse),
     /// A server's watch cache stands still.
@@ -104,6 +106,22 @@ pub struct Requests {
     /// Calls of webhooks instead, by their path (`/validate`; `*` for any).
     #[serde(default)]
     pub webhooks: Vec<String>,
+}
+
+/// Replies that take long.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StallReply {
+    /// The verbs; without them, all writes.
+    #[serde(default)]
+    pub verbs: Vec<Verb>,
+    /// The kinds the requests are about; without them, all kinds.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// The operator whose requests they are; without it, all operators.
+    pub operator: Option<String>,
+    /// For how long.
+    pub r#for: SpanRange,
 }
 
 /// An answer given without doing anything.

@@ -327,6 +327,9 @@ fn read_manifest_file(
     Node::parse_all(&source)?.iter().map(object).collect()
 }
 
+/// Where an object asks the server for a name.
+pub(crate) const GENERATE_NAME: &str = "/metadata/generateName";
+
 fn object(node: &Node) -> Result<Object> {
     let object = Object {
         place: node.place.clone(),
@@ -337,7 +340,8 @@ fn object(node: &Node) -> Result<Object> {
         ("kind", "/kind"),
         ("metadata.name", "/metadata/name"),
     ] {
-        if object.text(pointer).is_empty() {
+        let named_by_server = key == "metadata.name" && !object.text(GENERATE_NAME).is_empty();
+        if object.text(pointer).is_empty() && !named_by_server {
             return Err(Error::value(
                 &node.place,
                 format!("this object has no `{key}`"),

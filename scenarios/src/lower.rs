@@ -571,6 +571,18 @@ impl<'a> Lowering<'a> {
             Fault::LoseReply(f) => setup::Fault::LoseReply {
                 on: self.requests(i, "lose-reply", f)?,
             },
+            Fault::StallReply(f) => {
+                let on = Requests {
+                    verbs: f.verbs.clone(),
+                    kinds: f.kinds.clone(),
+                    operator: f.operator.clone(),
+                    webhooks: Vec::new(),
+                };
+                setup::Fault::StallReply {
+                    on: self.requests(i, "stall-reply", &on)?,
+                    lasting: range(f.r#for),
+                }
+            }
             Fault::Refuse(f) => {
                 let on = Requests {
                     verbs: f.verbs.clone(),

@@ -265,6 +265,13 @@ pub enum Event {
         /// How many.
         tasks: u32,
     },
+    /// A replica has more tasks at once than it ever had: told at 32 and each doubling.
+    TasksGrew {
+        /// Which.
+        replica: ReplicaId,
+        /// How many.
+        tasks: u32,
+    },
     /// A replica stopped running for a while.
     ReplicaPaused {
         /// Which.
@@ -387,6 +394,15 @@ pub enum Event {
         replica: ReplicaId,
         /// The request.
         request: RequestId,
+    },
+    /// The reply takes long: a fault.
+    ReplyStalled {
+        /// Which replica.
+        replica: ReplicaId,
+        /// The request.
+        request: RequestId,
+        /// For how long, in microseconds.
+        for_us: u64,
     },
     /// The client gave up waiting, or died.
     RequestCancelled {
@@ -586,6 +602,7 @@ impl Event {
             | Event::ReplicaEnded { replica, .. }
             | Event::ShutdownRequested { replica }
             | Event::TasksLeaked { replica, .. }
+            | Event::TasksGrew { replica, .. }
             | Event::ReplicaPaused { replica, .. }
             | Event::ReplicaResumed { replica }
             | Event::ClockSkewed { replica, .. }
@@ -599,6 +616,7 @@ impl Event {
             | Event::RequestRefused { replica, .. }
             | Event::ReplyDelivered { replica, .. }
             | Event::ReplyLost { replica, .. }
+            | Event::ReplyStalled { replica, .. }
             | Event::RequestCancelled { replica, .. }
             | Event::WebhookDelivered { replica, .. }
             | Event::WebhookReplied { replica, .. }

@@ -275,6 +275,13 @@ pub enum Fault {
         /// Which requests.
         on: RequestFilter,
     },
+    /// The server does what was asked and its reply takes long: it has accepted the request and does not answer.
+    StallReply {
+        /// Which requests.
+        on: RequestFilter,
+        /// For how long.
+        lasting: DurationRange,
+    },
     /// The server answers with an error without doing anything.
     Refuse {
         /// Which requests.
@@ -338,6 +345,7 @@ impl Fault {
         match self {
             Fault::Crash { .. } => "crash",
             Fault::LoseReply { .. } => "lose-reply",
+            Fault::StallReply { .. } => "stall-reply",
             Fault::Refuse { .. } => "refuse",
             Fault::DropWatch { .. } => "drop-watch",
             Fault::ExpireWatch { .. } => "expire-watch",

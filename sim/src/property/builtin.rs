@@ -10,14 +10,17 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::bounded_queue::BoundedQueue;
 use super::bounded_requests::BoundedRequests;
 use super::converges::Converges;
+use super::deadline_honoured::DeadlineHonoured;
 use super::finalizer_covers_cleanup::FinalizerCoversCleanup;
 use super::idempotent::Idempotent;
 use super::no_duplicate_create::NoDuplicateCreate;
 use super::no_lost_update::NoLostUpdate;
 use super::no_orphans::NoOrphans;
 use super::no_panic::NoPanic;
+use super::no_task_leak::NoTaskLeak;
 use super::owner_refs_kept::OwnerRefsKept;
 use super::safe_delete::SafeDelete;
 use super::status_not_ahead_of_spec::StatusNotAheadOfSpec;
@@ -90,7 +93,18 @@ const FORCED: Needs = Needs { forced: true };
 const NOTHING: Needs = Needs { forced: false };
 
 /// All of them, in order of their names.
-pub const BUILTIN: [Builtin; 11] = [
+pub const BUILTIN: [Builtin; 14] = [
+    Builtin {
+        name: "bounded-queue",
+        says: "no replica has more requests, reconciles or tasks at once than so many",
+        parameters: &[Parameter {
+            name: "atMost",
+            default: "100",
+            says: "so many of one sort at once are few enough",
+        }],
+        needs: NOTHING,
+        make: tuned::<BoundedQueue>,
+    },
     Builtin {
         name: "bounded-requests",
         says: "no replica asks the same thing more often than so many times within so long",
@@ -113,6 +127,17 @@ pub const BUILTIN: [Builtin; 11] = [
         "converges",
         "once faults and workload are over, the system comes to rest within `settle.bound`",
     ),
+    Builtin {
+        name: "deadline-honoured",
+        says: "no reconcile takes longer than its deadline, whatever the API server does",
+        parameters: &[Parameter {
+            name: "within",
+            default: "30s",
+            says: "the deadline, from the start of the reconcile",
+        }],
+        needs: NOTHING,
+        make: tuned::<DeadlineHonoured>,
+    },
     plain::<FinalizerCoversCleanup>(
         "finalizer-covers-cleanup",
         "a finalizer goes after the cleanup it stands for",
@@ -134,6 +159,10 @@ pub const BUILTIN: [Builtin; 11] = [
     ),
     plain::<NoOrphans>("no-orphans", "nothing is left whose owner is gone"),
     plain::<NoPanic>("no-panic", "no replica panics"),
+    plain::<NoTaskLeak>(
+        "no-task-leak",
+        "a replica that was told to stop leaves no task behind",
+    ),
     plain::<OwnerRefsKept>(
         "owner-refs-kept",
         "no owner reference goes by the hand of a writer that did not know it or did not set it",

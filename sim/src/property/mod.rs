@@ -5,10 +5,12 @@
 //!
 //! Invariant: properties only read. Removing them all leaves the fingerprint of a run unchanged.
 
+mod bounded_queue;
 mod bounded_requests;
 mod builtin;
 mod closures;
 mod converges;
+mod deadline_honoured;
 pub(crate) mod diff;
 mod finalizer_covers_cleanup;
 mod idempotent;
@@ -16,6 +18,7 @@ mod no_duplicate_create;
 mod no_lost_update;
 mod no_orphans;
 mod no_panic;
+mod no_task_leak;
 mod owner_refs_kept;
 mod safe_delete;
 mod sent;

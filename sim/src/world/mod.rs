@@ -148,7 +148,7 @@ impl<'s> World<'s> {
         let mut ready: Vec<(SimTime, Choice)> = Vec::new();
         let mut later: Option<(SimTime, Choice)> = None;
         for (at, choice) in self.agenda.iter() {
-            if at <= now || choice.is_free() && !self.waits_for_replica(choice) {
+            if at <= now || choice.is_free() && !self.is_held_up(choice) {
                 ready.push((at.min(now), choice.clone()));
             } else if later.is_none() {
                 later = Some((at, choice.clone()));

@@ -20,6 +20,9 @@ use crate::time::{DurationRange, SimTime};
 /// A process that ended by itself is started again after this long, as the kubelet would.
 const RESTART_US: u64 = 10_000_000;
 
+/// Fewer tasks than this at once are nothing to speak of.
+const TASKS_FEW: usize = 32;
+
 /// One replica, over all its incarnations.
 pub(super) struct Replica {
     pub(super) name: String,
@@ -32,6 +35,8 @@ pub(super) struct Replica {
     skew_us: i64,
     stopping: bool,
     restart_us: u64,
+    /// So many tasks at once are worth an event.
+    tasks_next: usize,
     info: ReplicaInfo,
 }
 
@@ -85,6 +90,7 @@ pub(super) fn lay_out(setup: &Setup) -> Vec<Replica> {
                 skew_us: 0,
                 stopping: false,
                 restart_us: RESTART_US,
+                tasks_next: TASKS_FEW,
                 info: ReplicaInfo {
                     id,
                     name,
@@ -124,6 +130,7 @@ impl World<'_> {
         let replica = self.replica(id);
         replica.incarnation += 1;
         replica.stopping = false;
+        replica.tasks_next = TASKS_FEW;
         let incarnation = replica.incarnation;
         let operator = &setup.operators[replica.operator];
         let identity = replica.name.clone();
@@ -173,7 +180,15 @@ impl World<'_> {
         self.struck_while_running(id, choice)
     }
 
-    pub(super) fn waits_for_replica(&self, choice: &Choice) -> bool {
+    /// Whether a message's order is not free after all: its replica is paused, or the server stalls.
+    pub(super) fn is_held_up(&self, choice: &Choice) -> bool {
+        let now = entropy::now();
+        if let Choice::DeliverReply(id) = choice
+            && let Some(request) = self.requests.get(id)
+            && request.stalled_until.is_some_and(|until| until > now)
+        {
+            return true;
+        }
         let replica = match choice {
             Choice::DeliverReply(id) => self.requests.get(id).map(|request| request.replica),
             Choice::DeliverWatch(id) => self.watches.get(id).map(|watch| watch.replica),
@@ -240,6 +255,7 @@ impl World<'_> {
             return;
         };
         let stepped = process.step(skew_us, deliver);
+        let tasks = process.alive_tasks();
         self.note_step_over();
         match stepped.deadline {
             Some(at) => self.agenda.put(Choice::Wake(id), at),
@@ -250,6 +266,7 @@ impl World<'_> {
         self.read_spans(id);
         self.read_panics(id);
         self.read_queue();
+        self.note_tasks(id, tasks);
         self.read_step(id, stepped);
     }
 
@@ -258,6 +275,15 @@ impl World<'_> {
         if let Some(whereabouts) = &self.whereabouts {
             let replica = &self.replicas[id.0 as usize].name;
             whereabouts.step_begins(replica, entropy::now(), &self.trace, self.cause);
+        }
+    }
+
+    /// Records that a replica has more tasks than ever, at each doubling.
+    fn note_tasks(&mut self, id: ReplicaId, tasks: usize) {
+        if tasks >= self.replica(id).tasks_next {
+            self.replica(id).tasks_next = (tasks + 1).next_power_of_two();
+            let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
+            self.record(Event::TasksGrew { replica: id, tasks });
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct InFlight {
     /// The body of the answer, to read what the client learns by it.
     learnt: Bytes,
     status: u16,
+    /// The server does not answer before this.
+    pub(super) stalled_until: Option<SimTime>,
     /// The record of its last move.
     moved: StepId,
     committed: bool,
@@ -103,6 +105,7 @@ impl World<'_> {
             answer: None,
             learnt: Bytes::new(),
             status: 0,
+            stalled_until: None,
             moved,
             committed: false,
             selects,
@@ -236,7 +239,7 @@ impl World<'_> {
                 };
                 here && of.as_ref().is_none_or(|of| *of == operator)
             }
-            Fault::LoseReply { on } => world.matches(on, id),
+            Fault::LoseReply { on } | Fault::StallReply { on, .. } => world.matches(on, id),
             _ => false,
         });
         self.cause = Some(moved);
@@ -254,6 +257,19 @@ impl World<'_> {
                     request: id,
                 });
                 self.reply_later(id, moved);
+            }
+            Some(Fault::StallReply { lasting, .. }) => {
+                let for_us = self.chooser.delay("stall", *lasting);
+                let moved = self.record(Event::ReplyStalled {
+                    replica,
+                    request: id,
+                    for_us,
+                });
+                let until = SimTime(entropy::now().0 + for_us);
+                if let Some(request) = self.requests.get_mut(&id) {
+                    request.stalled_until = Some(until);
+                }
+                self.reply_at(id, moved, until);
             }
             _ => self.reply_later(id, moved),
         }
@@ -283,6 +299,10 @@ impl World<'_> {
 
     fn reply_later(&mut self, id: RequestId, moved: StepId) {
         let latency = self.latency("reply", self.setup.timing.request);
+        self.reply_at(id, moved, SimTime(entropy::now().0 + latency));
+    }
+
+    fn reply_at(&mut self, id: RequestId, moved: StepId, at: SimTime) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -291,10 +311,7 @@ impl World<'_> {
             return;
         }
         request.moved = moved;
-        self.agenda.put(
-            Choice::DeliverReply(id),
-            SimTime(entropy::now().0 + latency),
-        );
+        self.agenda.put(Choice::DeliverReply(id), at);
     }
 
     /// A reply reaches the replica.

@@ -7,6 +7,7 @@ mod directed;
 mod finalizer_covers_cleanup;
 mod idempotent;
 mod isolation;
+mod lifecycle;
 mod no_duplicate_create;
 mod no_lost_update;
 mod no_panic;

@@ -1,0 +1,47 @@
+//! `no-task-leak`: a replica that was told to stop, and has stopped, leaves no task behind.
+//!
+//! Counted are the tasks of the replica's runtime at the moment its main function returns. In a process of its own
+//! they would die with it; in a test, or where an operator is one of several in a process, they would go on writing.
+//!
+//! Does not see: tasks of a replica that crashed, or that was never told to stop; so a scenario needs a `restart` step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fake_apiserver::store::Entry;
+
+use super::{About, Property, Report, View};
+use crate::event::{Event, ReplicaId, StepId};
+use crate::trace::Record;
+
+#[derive(Default)]
+pub(super) struct NoTaskLeak {
+    /// Where each replica was told to stop.
+    told: BTreeMap<ReplicaId, StepId>,
+}
+
+impl Property for NoTaskLeak {
+    fn observe(&mut self, record: &Record, _: &[Arc<Entry>], view: &View<'_>, report: &mut Report) {
+        match &record.event {
+            Event::ShutdownRequested { replica } => {
+                self.told.insert(*replica, record.step);
+            }
+            Event::TasksLeaked { replica, tasks } => {
+                let name = view.trace.replicas.get(replica.0 as usize);
+                let about = About {
+                    replica: Some(*replica),
+                    because: self.told.get(replica).copied().into_iter().collect(),
+                    ..About::default()
+                };
+                let name = name.map_or("a replica", String::as_str);
+                let (noun, verb) = match tasks {
+                    1 => ("task", "runs"),
+                    _ => ("tasks", "run"),
+                };
+                let message = format!("{name} has stopped, and {tasks} {noun} of it still {verb}");
+                report.find(message, about);
+            }
+            _ => {}
+        }
+    }
+}
