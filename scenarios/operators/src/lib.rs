@@ -8,6 +8,7 @@ pub mod lease;
 pub mod webapp;
 
 pub mod control;
+pub mod lifecycle;
 pub mod races;
 
 use sim::operator::Operators;
@@ -26,5 +27,6 @@ use twins;
 /// Every operator of the catalogue under the name that scenario files use.
 pub fn all() -> Operators {
     let operators = races::register(Operators::new());
-    control::register(operators)
+    let operators = control::register(operators);
+    lifecycle::register(operators)
 }

@@ -1,0 +1,20 @@
+//! `lifecycle/`: leaks, deadlines, cancellation.
+
+pub mod avalanche;
+pub mod deadline_hole;
+pub mod nested_timeout;
+pub mod watch_chain_leak;
+pub mod worker_without_stop;
+
+use sim::operator::Operators;
+
+/// The operators of this folder's scenarios.
+pub(crate) fn register(operators: Operators) -> Operators {
+    crate::twins!(operators;
+        avalanche(client, shutdown),
+        deadline_hole(client),
+        nested_timeout(client),
+        watch_chain_leak(client, shutdown),
+        worker_without_stop(client, shutdown),
+    )
+}
