@@ -106,6 +106,8 @@ pub(crate) enum Kind {
 pub(crate) struct Fold {
     pub(crate) range: Node,
     pub(crate) two: bool,
+    /// The names of its one or two variables.
+    pub(crate) names: Vec<Arc<str>>,
     pub(crate) base: usize,
     pub(crate) init: Node,
     pub(crate) condition: Node,
@@ -612,11 +614,13 @@ impl Checker<'_> {
         let result = self.node(&fold.result);
         self.locals.truncate(base);
         let _ = id;
+        let names = std::iter::once(&fold.iter_var).chain(&fold.iter_var2);
         Node {
             ty: result.ty.clone(),
             kind: Kind::Fold(Box::new(Fold {
                 range,
                 two,
+                names: names.map(|name| Arc::from(name.as_str())).collect(),
                 base,
                 init,
                 condition,

@@ -70,12 +70,7 @@ pub struct Outcome<'v> {
 
 /// Runs an expression; it may spend up to `limit` units.
 pub fn evaluate<'v>(checked: &Checked, bindings: &dyn Bindings<'v>, limit: u64) -> Outcome<'v> {
-    let mut run = Run {
-        bindings,
-        locals: Vec::new(),
-        spent: 0,
-        limit,
-    };
+    let mut run = Run::new(bindings, limit);
     let value = run.node(&checked.root);
     Outcome {
         value,
@@ -85,14 +80,23 @@ pub fn evaluate<'v>(checked: &Checked, bindings: &dyn Bindings<'v>, limit: u64) 
 
 pub(crate) struct Run<'r, 'v> {
     pub(crate) bindings: &'r dyn Bindings<'v>,
-    locals: Vec<Val<'v>>,
+    pub(super) locals: Vec<Val<'v>>,
     spent: u64,
     limit: u64,
 }
 
 type Result_<'v> = Result<Val<'v>, Failure>;
 
-impl<'v> Run<'_, 'v> {
+impl<'r, 'v> Run<'r, 'v> {
+    pub(super) fn new(bindings: &'r dyn Bindings<'v>, limit: u64) -> Run<'r, 'v> {
+        Run {
+            bindings,
+            locals: Vec::new(),
+            spent: 0,
+            limit,
+        }
+    }
+
     pub(crate) fn spend(&mut self, units: u64) -> Result<(), Failure> {
         self.spent = self.spent.saturating_add(units);
         if self.spent > self.limit {
@@ -101,7 +105,7 @@ impl<'v> Run<'_, 'v> {
         Ok(())
     }
 
-    fn node(&mut self, node: &Node) -> Result_<'v> {
+    pub(super) fn node(&mut self, node: &Node) -> Result_<'v> {
         match &node.kind {
             Kind::Constant(constant) => Ok(match constant {
                 Constant::Null => Val::Null,
@@ -306,21 +310,7 @@ impl<'v> Run<'_, 'v> {
     fn fold(&mut self, fold: &Fold) -> Result_<'v> {
         let range = self.node(&fold.range)?;
         let init = self.node(&fold.init)?;
-        let items: Vec<(Val<'v>, Val<'v>)> = match &range {
-            Val::List(list) if fold.two => list
-                .iter()
-                .enumerate()
-                .map(|(i, item)| (Val::Int(i as i64), item))
-                .collect(),
-            Val::List(list) => list.iter().map(|item| (item, Val::Null)).collect(),
-            Val::Dict(dict) => dict.entries(),
-            other => {
-                return failure(format!(
-                    "got '{}', expected iterable type",
-                    other.type_name()
-                ));
-            }
-        };
+        let items = items_of(&range, fold.two)?;
         self.locals.truncate(fold.base);
         self.locals.push(init);
         let result = self.steps(fold, items);
@@ -380,6 +370,25 @@ impl<'v> Run<'_, 'v> {
             _ => false,
         }
     }
+}
+
+/// What a comprehension goes over.
+pub(super) fn items_of<'v>(range: &Val<'v>, two: bool) -> Result<Vec<(Val<'v>, Val<'v>)>, Failure> {
+    Ok(match range {
+        Val::List(list) if two => list
+            .iter()
+            .enumerate()
+            .map(|(i, item)| (Val::Int(i as i64), item))
+            .collect(),
+        Val::List(list) => list.iter().map(|item| (item, Val::Null)).collect(),
+        Val::Dict(dict) => dict.entries(),
+        other => {
+            return failure(format!(
+                "got '{}', expected iterable type",
+                other.type_name()
+            ));
+        }
+    })
 }
 
 fn field_of<'v>(value: &Val<'v>, field: &str) -> Option<Val<'v>> {

@@ -4,7 +4,7 @@
 //! estimates, running with a budget, and Kubernetes' function libraries. Knows no
 //! policies and no requests: whoever evaluates hands in an [`Environment`] and
 //! [`Bindings`]. Modules in reading order: `types`, `parse`, `signatures`, `check`,
-//! `cost`, `value`, `eval`, `functions` and the libraries, `schema`, `rules`.
+//! `cost`, `value`, `eval`, `functions` and the libraries, `schema`, `rules`, `typed`, `why`.
 //! Behaviour: cel-go, Kubernetes `apiserver/pkg/cel`, KEP-2876.
 
 pub mod types;
@@ -32,6 +32,8 @@ mod url;
 
 pub mod rules;
 pub mod schema;
+pub mod typed;
+pub mod why;
 
 pub use check::{Checked, Environment, check};
 pub use eval::{Bindings, Failure, Outcome, evaluate};
