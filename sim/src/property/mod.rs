@@ -8,6 +8,7 @@
 mod bounded_queue;
 mod bounded_requests;
 mod builtin;
+pub mod cel;
 mod closures;
 mod converges;
 mod deadline_honoured;

@@ -1,6 +1,7 @@
 //! Each built-in property has a planted mutant that makes it fire, and a twin of the mutant on which it is silent.
 
 mod bounded_requests;
+mod cel;
 mod closures;
 mod converges;
 mod directed;
