@@ -5,7 +5,7 @@
 //!
 //! Invariant: the result does not depend on the number of threads; what is kept is kept for the lowest seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use scenarios::expect::Expect;
@@ -18,7 +18,7 @@ use sim::verdict::Outcome;
 use crate::log_filter::LogFilter;
 
 /// One run in so many is run twice although nothing failed in it.
-const SELF_CHECK_ONE_IN: u64 = 100;
+pub(crate) const SELF_CHECK_ONE_IN: u64 = 100;
 
 /// How often something happened, and where first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,12 @@ pub struct Exploration {
     pub inconclusive: BTreeMap<String, (Tally, String)>,
     /// The `sometimes` properties that came true.
     pub reached: BTreeMap<String, Tally>,
+    /// The `sometimes` properties there are.
+    pub sometimes: Vec<String>,
+    /// What runs were measured by: each figure's values, in no certain order.
+    pub figures: BTreeMap<String, Vec<i64>>,
+    /// The seeds in which a property failed.
+    pub failing: BTreeSet<u64>,
     /// The failing run of the lowest seed.
     pub first_failure: Option<(u64, Run)>,
     /// Seeds that were not deterministic.
@@ -68,6 +74,21 @@ pub enum Judgement {
     Expected,
     /// Not as expected; each reason in a sentence.
     Unexpected(Vec<String>),
+}
+
+impl Judgement {
+    /// The same with more that is not as expected.
+    pub fn and(self, more: Vec<String>) -> Judgement {
+        let mut reasons = match self {
+            Judgement::Expected => Vec::new(),
+            Judgement::Unexpected(reasons) => reasons,
+        };
+        reasons.extend(more);
+        match reasons.is_empty() {
+            true => Judgement::Expected,
+            false => Judgement::Unexpected(reasons),
+        }
+    }
 }
 
 /// How many runs are made.
@@ -99,9 +120,15 @@ pub fn explore(
     options: &Options,
     on_run: &mut dyn FnMut(),
 ) -> Result<Exploration, IsolationError> {
-    let mut found = Exploration::default();
+    let properties = &prepared.setup().properties;
+    let sometimes = properties.iter().filter(|spec| spec.is_sometimes());
+    let mut found = Exploration {
+        sometimes: sometimes.map(|spec| spec.name.clone()).collect(),
+        ..Exploration::default()
+    };
     let batch = Batch {
         seeds,
+        plans: &[],
         jobs: options.jobs.clamp(1, seeds.len().max(1)),
         isolation: options.isolation,
         limit: options.limit,
@@ -150,8 +177,12 @@ impl Exploration {
                 (tally.first_seed, *kept) = (seed, reason.clone());
             }
         }
+        for (figure, value) in &run.verdict.figures {
+            self.figures.entry(figure.clone()).or_default().push(*value);
+        }
         if failing {
             self.failing_runs += 1;
+            self.failing.insert(seed);
             if self
                 .first_failure
                 .as_ref()
@@ -204,6 +235,11 @@ impl Exploration {
                 ));
             }
         }
+        for name in &self.sometimes {
+            if !single && self.runs > 1 && !self.reached.contains_key(name) {
+                reasons.push(format!("`{name}` came true in none of {} runs", self.runs));
+            }
+        }
         match reasons.is_empty() {
             true => Judgement::Expected,
             false => Judgement::Unexpected(reasons),
@@ -224,6 +260,7 @@ fn count(tallies: &mut BTreeMap<String, Tally>, property: &str, seed: u64) {
 pub fn run_twice(prepared: &Prepared, seed: u64, options: &Options) -> Result<(Run, Run), NoRun> {
     let batch = Batch {
         seeds: &[seed],
+        plans: &[],
         jobs: 1,
         isolation: options.isolation,
         limit: options.limit,
@@ -252,13 +289,17 @@ pub enum NoRun {
 
 /// Runs one seed on a thread of this process, with logs and backtraces: for a run that is going to be shown.
 pub fn run_to_show(prepared: &Prepared, seed: u64) -> Result<Run, String> {
+    show(prepared, &Input::Seed(seed))
+}
+
+fn show(prepared: &Prepared, input: &Input) -> Result<Run, String> {
     let options = RunOptions {
         logs: true,
         backtraces: true,
     };
     let filter = LogFilter::from_env()?;
     // What a run leaves behind when it panics is dropped with it: nothing is shared between runs.
-    let run = || prepared.run_within(&Input::Seed(seed), options, Options::default().limit);
+    let run = || prepared.run_within(input, options, Options::default().limit);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     let mut run = match caught {
         Ok(Ok(run)) => run,
@@ -278,7 +319,11 @@ pub fn run_to_show(prepared: &Prepared, seed: u64) -> Result<Run, String> {
 
 /// The same run with logs and backtraces, if it can be made here; else as it is.
 pub fn with_logs(prepared: &Prepared, seed: u64, run: Run) -> Run {
-    match run_to_show(prepared, seed) {
+    let input = match &run.trace.tape.plan {
+        Some(plan) => Input::Plan(plan.clone()),
+        None => Input::Seed(seed),
+    };
+    match show(prepared, &input) {
         Ok(shown) if shown.fingerprint() == run.fingerprint() => shown,
         _ => run,
     }

@@ -16,7 +16,7 @@ use sim::operator::Operators;
 use crate::cli::{self, Program};
 use crate::exploration::{Judgement, Options, explore, with_logs};
 use crate::plan::{self, Plan};
-use crate::rerun;
+use crate::{rerun, targeted};
 
 /// How many seeds a case runs under `cargo test`; `RECONVERGE_SEEDS` says otherwise.
 const TEST_SEEDS: u64 = 200;
@@ -124,6 +124,9 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
     let found =
         explore(&plan.prepared, &list, &options, &mut || {}).map_err(|error| error.to_string())?;
     let mut message = String::new();
+    if list.len() > 1 {
+        message.push_str(&targeted(plan, &options, command)?);
+    }
     for (seed, fault) in &found.faults {
         message.push_str(&format!("fault of reconverge at seed {seed}: {fault}\n"));
     }
@@ -157,6 +160,27 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
         true => Ok(()),
         false => Err(message.into()),
     }
+}
+
+/// What the targeted plans say against a case; nothing if all is as expected.
+fn targeted(plan: &Plan, options: &Options, command: &str) -> Result<String, Failed> {
+    let plans = targeted::plans_of(plan, options).map_err(|error| error.to_string())?;
+    let found = targeted::explore(plan, &plans, options, &mut || {});
+    let found = found.map_err(|error| error.to_string())?;
+    let mut message = String::new();
+    for (name, difference) in &found.mismatches {
+        message.push_str(&format!("plan {name} is not deterministic, {difference}\n"));
+    }
+    let reasons = found.reasons(&plan.expect);
+    for reason in &reasons {
+        message.push_str(&format!("{reason}\n"));
+    }
+    if let Some((_, run)) = found.first_failure.filter(|_| !reasons.is_empty()) {
+        let run = with_logs(&plan.prepared, 0, run);
+        let recording = plan.record(0, run, options.isolation, command);
+        message.push_str(&format!("\n{}", failure(&recording, Colors::Off)));
+    }
+    Ok(message)
 }
 
 /// `RECONVERGE_SEED`, else `RECONVERGE_SEEDS`, else the first 200 of the file.

@@ -5,7 +5,8 @@
 //!
 //! Modules in reading order:
 //! - [`plan`]: a scenario file's variant, ready to run
-//! - [`exploration`]: many seeds of it, and the judgement
+//! - [`exploration`]: many seeds of it, and the judgement; [`rates`]: how often, and how sure that is
+//! - [`targeted`]: the staleness patterns, as plans that go before the seeds
 //! - [`simulation`]: [`Sim`], a simulation written in a test
 //! - [`harness`]: scenario files as test cases, [`scenario_tests!`]
 //! - [`cli`]: the command line
@@ -15,8 +16,10 @@ pub mod exploration;
 pub mod harness;
 mod log_filter;
 pub mod plan;
+pub mod rates;
 mod rerun;
 pub mod simulation;
+pub mod targeted;
 
 pub use simulation::Sim;
 

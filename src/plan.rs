@@ -69,6 +69,10 @@ impl Plan {
 
     /// Ties one run of this case up as a recording; `command` is how this program is called.
     pub fn record(&self, seed: u64, run: Run, isolation: Isolation, command: &str) -> Recording {
+        let input = match &run.trace.tape.plan {
+            Some(plan) => format!("--plan {}", plan.name),
+            None => format!("--seed {seed}"),
+        };
         let header = Header {
             format: FormatVersion::CURRENT,
             reconverge: crate::VERSION.to_owned(),
@@ -85,8 +89,9 @@ impl Plan {
                 })
                 .collect(),
             seed,
+            plan: run.trace.tape.plan.clone(),
             isolation: isolation.name().to_owned(),
-            replay: self.replay_command(seed, command),
+            replay: self.replay_command_of(&input, command),
             mode: run.trace.tape.mode,
             replicas: run.trace.replicas.clone(),
         };
@@ -109,6 +114,10 @@ impl Plan {
 
     /// The one command that replays a seed.
     pub fn replay_command(&self, seed: u64, command: &str) -> String {
+        self.replay_command_of(&format!("--seed {seed}"), command)
+    }
+
+    fn replay_command_of(&self, input: &str, command: &str) -> String {
         let path = self.path().display().to_string();
         let path = match path
             .chars()
@@ -118,8 +127,8 @@ impl Plan {
             false => format!("'{}'", path.replace('\'', r"'\''")),
         };
         match self.case.variant.as_str() {
-            load::NO_VARIANT => format!("{command} replay {path} --seed {seed}"),
-            variant => format!("{command} replay {path} --variant {variant} --seed {seed}"),
+            load::NO_VARIANT => format!("{command} replay {path} {input}"),
+            variant => format!("{command} replay {path} --variant {variant} {input}"),
         }
     }
 }

@@ -44,7 +44,6 @@ pub struct Sim {
     file: Option<(PathBuf, Option<String>)>,
     registry: Operators,
     operators: Vec<(String, u32, OperatorFn)>,
-    sometimes: Vec<String>,
 }
 
 impl Sim {
@@ -59,7 +58,6 @@ impl Sim {
             file: None,
             registry: Operators::new(),
             operators: Vec::new(),
-            sometimes: Vec::new(),
         }
     }
 
@@ -203,11 +201,10 @@ impl Sim {
 
     /// Must be true in some state of at least one run of an exploration.
     pub fn sometimes(
-        mut self,
+        self,
         name: &str,
         holds: impl Fn(&View<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.sometimes.push(name.to_owned());
         self.push(sim::property::sometimes(name, holds))
     }
 
@@ -305,7 +302,6 @@ impl Sim {
             files,
             variant,
             hash,
-            sometimes: self.sometimes.clone(),
         }
     }
 
@@ -442,7 +438,6 @@ struct Ready {
     files: Vec<InlinedFile>,
     variant: String,
     hash: String,
-    sometimes: Vec<String>,
 }
 
 impl Ready {
@@ -470,6 +465,7 @@ impl Ready {
                 scenario_hash: self.hash.clone(),
                 files: self.files.clone(),
                 seed,
+                plan: run.trace.tape.plan.clone(),
                 isolation: self.options.isolation.name().to_owned(),
                 replay: String::new(),
                 mode: run.trace.tape.mode,
@@ -537,14 +533,6 @@ impl Explored {
         {
             message.push_str(rerun::IN_A_TEST);
             message.push('\n');
-        }
-        for name in &self.ready.sometimes {
-            if self.found.runs > 1 && !self.found.reached.contains_key(name) {
-                message.push_str(&format!(
-                    "`{name}` came true in none of {} runs\n",
-                    self.found.runs
-                ));
-            }
         }
         if message.is_empty() {
             return;

@@ -37,6 +37,7 @@ pub(crate) fn lost_update() -> Recording {
     let tape = Tape {
         seed: 7,
         mode: TapeMode::Timed,
+        plan: None,
         entries: vec![TapeEntry {
             site: "request-latency".into(),
             kind: ChoiceKind::Delay,
@@ -137,6 +138,7 @@ pub(crate) fn lost_update() -> Recording {
                 text: "scenario: dual-write\n".into(),
             }],
             seed: 7,
+            plan: None,
             isolation: "thread".into(),
             replay: "reconverge replay scenarios/races/dual-write.yaml --variant buggy --seed 7"
                 .into(),

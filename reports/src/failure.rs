@@ -33,9 +33,13 @@ pub fn failure(recording: &Recording, colors: Colors) -> String {
         "" => String::new(),
         variant => format!(" · variant {variant}"),
     };
+    let input = match &header.plan {
+        Some(plan) => format!("plan {} ({})", plan.name, plan.says()),
+        None => format!("seed {}", header.seed),
+    };
     text.push_str(&format!(
-        "  scenario {}{variant} · seed {} · reconverge {} · scenario hash {}\n",
-        header.scenario, header.seed, header.reconverge, header.scenario_hash
+        "  scenario {}{variant} · {input} · reconverge {} · scenario hash {}\n",
+        header.scenario, header.reconverge, header.scenario_hash
     ));
     let replay = match header.replay.as_str() {
         "" => format!("  replay: .replay(\"{}\")\n", recording.token()),

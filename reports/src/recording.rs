@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sim::choice::{Tape, TapeEntry, TapeMode};
 use sim::event::BodyId;
+use sim::targeted::TargetedPlan;
 use sim::trace::{Fingerprint, LogLine, Record, Trace};
 use sim::verdict::Verdict;
 
@@ -60,6 +61,9 @@ pub struct Header {
     pub files: Vec<InlinedFile>,
     /// The seed.
     pub seed: u64,
+    /// The targeted plan that was run instead of a seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<TargetedPlan>,
     /// How the run was kept apart from others: `thread` or `fork`.
     pub isolation: String,
     /// The command that replays the run; empty where there is none.
@@ -68,6 +72,16 @@ pub struct Header {
     pub mode: TapeMode,
     /// The replicas' names, by id.
     pub replicas: Vec<String>,
+}
+
+impl Header {
+    /// The seed, or the name of the plan.
+    pub fn input(&self) -> String {
+        match &self.plan {
+            Some(plan) => plan.name.clone(),
+            None => self.seed.to_string(),
+        }
+    }
 }
 
 /// One run.
@@ -156,9 +170,9 @@ struct End {
 }
 
 impl Recording {
-    /// The short name of the run: `v1.HASH.SEED`.
+    /// The short name of the run: `v1.HASH.SEED`, or `v1.HASH.PLAN`.
     pub fn token(&self) -> String {
-        format!("v1.{}.{}", self.header.scenario_hash, self.header.seed)
+        format!("v1.{}.{}", self.header.scenario_hash, self.header.input())
     }
 
     /// The recording as text.
@@ -199,6 +213,7 @@ impl Recording {
         let tape = Tape {
             seed: header.seed,
             mode: header.mode,
+            plan: header.plan.clone(),
             entries: Vec::new(),
         };
         let mut trace = Trace::new(header.replicas.clone(), tape);

@@ -59,6 +59,10 @@ pub struct Scenario {
     /// The properties that are checked; `no-panic` always is.
     #[serde(default)]
     pub properties: Vec<Property>,
+    /// What each run is measured by: expressions in CEL that come to a whole number at its end, by name. `run` prints the
+    /// least, the median and the most over all runs.
+    #[serde(default)]
+    pub figures: BTreeMap<String, String>,
     /// The verdict of a file without variants.
     pub expect: Option<Expect>,
     /// Merge patches (RFC 7386) over the file, by name; each is a case of its own and says what it expects.
@@ -184,6 +188,20 @@ pub struct Explore {
     /// How schedules are made.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The targeted plans that are run before the seeds; all unless said.
+    pub plans: Option<Vec<Plans>>,
+}
+
+/// A staleness pattern, of which a plan is made for each point of the unperturbed run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plans {
+    /// A replica dies after a write, or its reply is lost.
+    Intermediate,
+    /// Events come late; a replica is restarted onto an old state.
+    Stale,
+    /// Events are coalesced away.
+    Unobserved,
 }
 
 /// How schedules are made.

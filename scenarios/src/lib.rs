@@ -3,6 +3,7 @@
 //! Modules in reading order.
 
 pub mod actors;
+mod cel;
 mod de;
 pub mod error;
 pub mod expect;

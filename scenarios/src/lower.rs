@@ -232,7 +232,9 @@ impl<'a> Lowering<'a> {
         if let Some(Expect::Violates(names)) = &self.case.scenario.expect {
             for (i, name) in names.iter().enumerate() {
                 let at = ["expect", "violates", &i.to_string()];
-                if !sim::property::names().any(|known| known == name) {
+                if !sim::property::names().any(|known| known == name)
+                    && !listed.iter().any(|p| p.name == *name)
+                {
                     return Err(property::unknown(self.case, &at, name));
                 }
                 if name != "no-panic" && !listed.iter().any(|p| p.name == *name) {
@@ -250,6 +252,9 @@ impl<'a> Lowering<'a> {
                     "write `expect: holds`, or name the properties that fail",
                 ));
             }
+        }
+        for (name, source) in &self.case.scenario.figures {
+            list.push(crate::cel::figure(self.case, name, source)?);
         }
         Ok(list)
     }

@@ -1,4 +1,4 @@
-//! The list under `properties`: what must hold, by name alone or with parameters.
+//! The list under `properties`: what must hold, by name alone, with parameters, or as a condition in CEL.
 //!
 //! Owns the shapes of an entry, and how it becomes a property of the engine. Does not own which properties there are, nor
 //! what can be set in them (`sim::property`).
@@ -7,25 +7,40 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json, json};
+use sim::property::cel::When;
 use sim::property::{BUILTIN, Builtin, PropertySpec, builtin_with};
 
 use crate::de::HINT;
 use crate::error::{Error, Problem, Result};
 use crate::load::Case;
 
-const FORMS: &str =
-    "write its name, or its name with parameters: {bounded-requests: {per: 1m, atMost: 60}}";
+const FORMS: &str = "write its name, or its name with parameters: {bounded-requests: {per: 1m, atMost: 60}}, or a condition: \
+                     {always: \"size is kept\", cel: \"…\"}";
 
-/// A property to check: its name, or its name with parameters.
+/// The keys of a condition.
+const CONDITION: [&str; 4] = ["always", "eventually", "sometimes", "cel"];
+
+/// A property to check: its name, its name with parameters, or a condition in CEL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// `no-lost-update`.
+    /// `no-lost-update`, or the name given to a condition.
     pub name: String,
     /// What is set in it; null where nothing is.
     pub params: Json,
+    /// The condition, if it is one.
+    pub condition: Option<Condition>,
+}
+
+/// A condition in CEL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// When it must hold.
+    pub when: When,
+    /// The expression.
+    pub cel: String,
 }
 
 impl<'de> Deserialize<'de> for Property {
@@ -47,13 +62,18 @@ impl<'de> Visitor<'de> for Forms {
         Ok(Property {
             name: name.to_owned(),
             params: Json::Null,
+            condition: None,
         })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Property, A::Error> {
-        let one = map.next_entry::<String, Map<String, Json>>()?;
-        let (name, params) =
-            one.ok_or_else(|| A::Error::custom(format!("no property is named{HINT}{FORMS}")))?;
+        let name = map
+            .next_key::<String>()?
+            .ok_or_else(|| A::Error::custom(format!("no property is named{HINT}{FORMS}")))?;
+        if CONDITION.contains(&name.as_str()) {
+            return condition(name, map);
+        }
+        let params = map.next_value::<Map<String, Json>>()?;
         if let Some(second) = map.next_key::<String>()? {
             let message = format!("`{second}` is one property too many in this entry{HINT}{FORMS}");
             return Err(A::Error::custom(message));
@@ -61,7 +81,63 @@ impl<'de> Visitor<'de> for Forms {
         Ok(Property {
             name,
             params: Json::Object(params),
+            condition: None,
         })
+    }
+}
+
+/// Reads `{always: NAME, cel: EXPRESSION}`, of which the first key has been read.
+fn condition<'de, A: MapAccess<'de>>(
+    first: String,
+    mut map: A,
+) -> std::result::Result<Property, A::Error> {
+    let (mut named, mut cel) = (None, None);
+    let mut key = Some(first);
+    while let Some(word) = key {
+        let text = map.next_value::<String>()?;
+        let when = match word.as_str() {
+            "always" => Some(When::Always),
+            "eventually" => Some(When::Eventually),
+            "sometimes" => Some(When::Sometimes),
+            _ => None,
+        };
+        match when {
+            None => cel = Some(text),
+            Some(when) if named.is_none() => named = Some((when, text)),
+            Some(_) => {
+                let message = format!(
+                    "a condition is one of always, eventually and sometimes{HINT}write another entry for the other"
+                );
+                return Err(A::Error::custom(message));
+            }
+        }
+        key = map.next_key_seed(ConditionKey)?;
+    }
+    let (when, name) = named.ok_or_else(|| {
+        A::Error::custom(format!(
+            "this condition has no name{HINT}add one of always, eventually and sometimes: {{always: \"size is kept\", cel: …}}"
+        ))
+    })?;
+    let cel = cel.ok_or_else(|| A::Error::missing_field("cel"))?;
+    Ok(Property {
+        name,
+        params: Json::Null,
+        condition: Some(Condition { when, cel }),
+    })
+}
+
+/// A key of a condition; another one is complained about where it stands.
+struct ConditionKey;
+
+impl<'de> DeserializeSeed<'de> for ConditionKey {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> std::result::Result<String, D::Error> {
+        let word = String::deserialize(from)?;
+        match CONDITION.contains(&word.as_str()) {
+            true => Ok(word),
+            false => Err(D::Error::unknown_field(&word, &CONDITION)),
+        }
     }
 }
 
@@ -93,8 +169,19 @@ impl JsonSchema for Property {
             .iter()
             .filter(|builtin| !builtin.parameters.is_empty());
         let shapes: Map<String, Json> = tuned.map(with).collect();
+        let condition = |word: &str, says: &str| {
+            json!({
+                "type": "object",
+                "properties": {
+                    word: {"type": "string", "description": format!("The name of a condition that {says}.")},
+                    "cel": {"type": "string", "description": "The condition, in CEL."},
+                },
+                "required": [word, "cel"],
+                "additionalProperties": false,
+            })
+        };
         json_schema!({
-            "description": "A property to check: its name, or its name with parameters.",
+            "description": "A property to check: its name, its name with parameters, or a condition in CEL.",
             "anyOf": [
                 {"oneOf": BUILTIN.iter().map(name).collect::<Vec<_>>()},
                 {
@@ -104,6 +191,9 @@ impl JsonSchema for Property {
                     "minProperties": 1,
                     "maxProperties": 1,
                 },
+                condition("always", "must hold after everything that happens"),
+                condition("eventually", "must hold once the world has settled, and from then on"),
+                condition("sometimes", "must come true in at least one run"),
             ],
         })
     }
@@ -112,6 +202,9 @@ impl JsonSchema for Property {
 /// The engine's property behind entry `i` of a case.
 pub(crate) fn lower(case: &Case, i: usize, property: &Property) -> Result<PropertySpec> {
     let index = i.to_string();
+    if let Some(condition) = &property.condition {
+        return crate::cel::lower(case, i, &property.name, condition);
+    }
     let Some(builtin) = BUILTIN.iter().find(|b| b.name == property.name) else {
         return Err(unknown(case, &["properties", &index], &property.name));
     };
@@ -152,6 +245,13 @@ pub(crate) fn lower(case: &Case, i: usize, property: &Property) -> Result<Proper
     })
 }
 
+/// The names of a case's conditions.
+fn conditions(case: &Case) -> impl Iterator<Item = String> {
+    let all = case.scenario.properties.iter();
+    all.filter(|property| property.condition.is_some())
+        .map(|property| property.name.clone())
+}
+
 /// A name that no property has.
 pub(crate) fn unknown(case: &Case, path: &[&str], word: &str) -> Error {
     Error::at(
@@ -159,7 +259,10 @@ pub(crate) fn unknown(case: &Case, path: &[&str], word: &str) -> Error {
         Problem::UnknownWord {
             what: "property",
             word: word.to_owned(),
-            known: sim::property::names().map(str::to_owned).collect(),
+            known: sim::property::names()
+                .map(str::to_owned)
+                .chain(conditions(case))
+                .collect(),
             more: None,
         },
     )
@@ -200,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn conditions_are_named() {
+        assert_eq!(
+            rendered(
+                "- {always: kept, cel: 'writes.size() < 9'}\n- eventually: there\n  cel: |-\n    objects.ConfigMap\n      .exists(m, m.metadata.name == 'a')"
+            ),
+            "no-panic kept there force=false"
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_names_its_place_and_a_way_out() {
         let cases = [
             "- bounded-requests: {most: 60}",
@@ -209,6 +322,20 @@ mod tests {
             "- {idempotent: {}, no-panic: {}}",
             "- {}",
             "- 5",
+            "- {always: size is kept}",
+            "- {cel: 'true'}",
+            "- {always: a, cel: 'true', sel: b}",
+            "- {always: a, eventually: b, cel: 'true'}",
+            "- {always: no-panic, cel: 'true'}",
+            "- {always: a, cel: 'true'}\n- {sometimes: a, cel: 'true'}",
+            "- always: named\n  cel: objects.ConfigMap.all(m, m.metadata.nam != '')",
+            "- always: quoted\n  cel: \"objects.ConfigMpa.all(m, true)\"",
+            "- eventually: several lines\n  cel: |\n    replicas.all(r,\n      r.runing)",
+            "- eventually: folded\n  cel: >-\n    replicas.all(r,\n      r.running ==\n    'yes')",
+            "- {always: a, cel: 'replicas.all(r, r.running'}",
+            "- {always: a, cel: 'write.size() < 3'}",
+            "- {always: a, cel: writes.size()}",
+            "- {always: a, cel: 'writes.all(a, writes.all(b, writes.all(c, a == b || b == c)))'}",
         ];
         let shown = cases.map(rendered).join("\n");
         insta::assert_snapshot!(shown);

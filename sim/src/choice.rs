@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{CallId, ReplicaId, RequestId, WatchId};
+use crate::targeted::TargetedPlan;
 
 /// One thing the world can do next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +121,9 @@ pub struct Tape {
     pub seed: u64,
     /// How time passes.
     pub mode: TapeMode,
+    /// What is forced besides, at points known by their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<TargetedPlan>,
     /// The decisions.
     pub entries: Vec<TapeEntry>,
 }

@@ -21,6 +21,7 @@ use crate::entropy::fork::{self, Forked, Outcome};
 use crate::event::BodyId;
 use crate::run::{Prepared, Run, RunOptions};
 use crate::schedule::Input;
+use crate::targeted::TargetedPlan;
 use crate::trace::{LogLine, Record, Trace};
 use crate::verdict::Verdict;
 pub use crate::whereabouts::Place;
@@ -61,8 +62,10 @@ impl Isolation {
 /// How many runs are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The seeds, in order.
+    /// The seeds, in order; where there are plans, their numbers.
     pub seeds: &'a [u64],
+    /// Targeted plans that are run instead of seeds.
+    pub plans: &'a [TargetedPlan],
     /// Runs at once; at least one.
     pub jobs: usize,
     /// What runs share.
@@ -71,6 +74,13 @@ pub struct Batch<'a> {
     pub limit: Duration,
     /// A run without findings is made twice if its seed is a multiple of this; 0 for never. One with findings always is.
     pub check_one_in: u64,
+}
+
+impl Batch<'_> {
+    fn input(&self, seed: u64) -> Input {
+        let plan = usize::try_from(seed).ok().and_then(|n| self.plans.get(n));
+        plan.map_or(Input::Seed(seed), |plan| Input::Plan(plan.clone()))
+    }
 }
 
 /// A run that gave nothing back.
@@ -278,7 +288,7 @@ fn make(prepared: &Prepared, seed: u64, batch: &Batch<'_>, watch: Watch) -> Made
 }
 
 fn make_one(prepared: &Prepared, seed: u64, batch: &Batch<'_>, watch: Watch) -> Result<Run, Lost> {
-    let input = Input::Seed(seed);
+    let input = batch.input(seed);
     let run = || match watch {
         Watch::Own => prepared
             .run_within(&input, RunOptions::default(), batch.limit)

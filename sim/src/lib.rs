@@ -12,6 +12,7 @@
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
 //! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
 //! - [`gate`]: where operators' requests stop; [`webhook`]: where operators serve them; [`schedule`]: who picks what happens next
+//! - [`targeted`]: the staleness patterns, aimed at the points of the unperturbed run
 //! - [`world`]: everything together, moved one choice at a time
 //! - [`run`]: one run, alone on its thread; [`isolation`]: many, on threads or in processes of their own
 
@@ -37,6 +38,7 @@ pub mod run;
 pub mod schedule;
 pub mod setup;
 mod spans;
+pub mod targeted;
 pub mod time;
 pub mod trace;
 pub mod verdict;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::choice::{ChoiceKind, Options, Tape, TapeEntry, TapeMode};
 use crate::entropy::Rng;
 use crate::setup::Mode;
+use crate::targeted::TargetedPlan;
 use crate::time::{DurationRange, us};
 
 /// What a run is to follow.
@@ -17,6 +18,8 @@ pub enum Input {
     Seed(u64),
     /// The tape of an earlier run.
     Tape(Tape),
+    /// The unperturbed run, but for what a plan forces.
+    Plan(TargetedPlan),
 }
 
 impl Input {
@@ -25,6 +28,16 @@ impl Input {
         match self {
             Input::Seed(seed) => *seed,
             Input::Tape(tape) => tape.seed,
+            Input::Plan(_) => 0,
+        }
+    }
+
+    /// What is forced, if anything is.
+    pub(crate) fn plan(&self) -> Option<&TargetedPlan> {
+        match self {
+            Input::Seed(_) => None,
+            Input::Tape(tape) => tape.plan.as_ref(),
+            Input::Plan(plan) => Some(plan),
         }
     }
 }
@@ -72,7 +85,7 @@ impl Chooser {
                 tape.seed,
                 tape.mode,
             ),
-            Input::Seed(0) => (Source::Boring, 0, mode_of(mode, 0)),
+            Input::Seed(0) | Input::Plan(_) => (Source::Boring, 0, mode_of(mode, 0)),
             Input::Seed(seed) => (
                 Source::Seed(Streams::new(*seed)),
                 *seed,
@@ -84,6 +97,7 @@ impl Chooser {
             tape: Tape {
                 seed,
                 mode,
+                plan: input.plan().cloned(),
                 entries: Vec::new(),
             },
             diverged: false,

@@ -50,6 +50,9 @@ pub struct Verdict {
     /// `sometimes` properties that came true in this run. One that came true in no run of an exploration is a finding
     /// of the exploration.
     pub reached: Vec<String>,
+    /// What the run was measured by: figures of the scenario, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<(String, i64)>,
     /// When the world settled, if it did.
     pub settled: Option<SimTime>,
     /// When the run ended.

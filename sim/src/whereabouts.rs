@@ -206,6 +206,7 @@ mod tests {
         let tape = Tape {
             seed: 0,
             mode: TapeMode::Timed,
+            plan: None,
             entries: Vec::new(),
         };
         let mut trace = Trace::new(Vec::new(), tape);

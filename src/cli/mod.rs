@@ -4,6 +4,7 @@
 //! or a bad file, 3 not deterministic, 4 a fault of ours. Results go to standard output, progress and errors to
 //! standard error. Does not own what a subcommand shows (`reports`, and the modules beside this one).
 
+mod catalogue;
 mod check;
 mod completions;
 #[cfg(feature = "cli")]
@@ -11,12 +12,14 @@ mod conform;
 mod list;
 mod output;
 mod progress;
+mod rates_file;
 mod replay;
 mod run;
 mod schema;
 #[cfg(feature = "cli")]
 mod serve;
 mod table;
+mod twins;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -71,6 +74,10 @@ enum Command {
     Run(run::Args),
     /// Runs one seed again and prints its timeline; writes a recording
     Replay(replay::Args),
+    /// Runs the twins that must hold with many seeds, for long, and says what that proves; goes on where it was stopped
+    Twins(twins::Args),
+    /// Prints the catalogue as a document: what each scenario shows and how often it fails
+    Catalogue(catalogue::Args),
     /// Lists scenarios and their variants
     List(list::Args),
     /// Reads scenario files and everything they name; runs nothing
@@ -137,6 +144,8 @@ pub fn run(
     let result = match &arguments.command {
         Command::Run(args) => run::run(program, operators, args, &output),
         Command::Replay(args) => replay::replay(program, operators, args, &output),
+        Command::Twins(args) => twins::twins(program, operators, args, &output),
+        Command::Catalogue(args) => catalogue::catalogue(program, operators, args, &output),
         Command::List(args) => list::list(program, args, &output),
         Command::Check(args) => check::check(program, operators, args, &output),
         Command::Schema => schema::schema(&output),

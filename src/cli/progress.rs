@@ -24,6 +24,11 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// So many runs more than was known.
+    pub(crate) fn more(&self, runs: u64) {
+        self.0.inc_length(runs);
+    }
+
     /// Removes the bar.
     pub(crate) fn done(self) {
         self.0.finish_and_clear();

@@ -10,18 +10,20 @@ use scenarios::load::Files;
 use serde_json::json;
 use sim::isolation::Lost;
 use sim::operator::Operators;
+use sim::targeted::TargetedPlan;
 
 use super::output::{writable, write};
 use super::run::file_name;
 use super::{Failure, Format, Output, Program};
 use crate::exploration::{NoRun, Options, compare, run_twice, with_logs};
 use crate::plan::{self, Plan};
-use crate::rerun;
+use crate::{rerun, targeted};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   reconverge replay scenarios/races/dual-write.yaml --variant buggy --seed 7
+  reconverge replay scenarios/races/dual-write.yaml --variant fixed --plan crash-1
   reconverge replay target/reconverge/dual-write.buggy.7.jsonl")]
 pub(super) struct Args {
     /// A scenario file, or a recording
@@ -40,6 +42,9 @@ pub(super) struct Args {
     /// A run that takes longer than this on the wall clock is given up
     #[arg(long, value_parser = super::run::span, default_value = "60s", value_name = "DURATION")]
     limit: Duration,
+    /// The targeted plan, as crash-3; `run` names the plans under which a property failed
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<String>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -58,37 +63,49 @@ pub(super) fn replay(
         args.file.extension().and_then(|e| e.to_str()),
         Some("yaml" | "yml")
     );
-    let (plan, seed, recorded) = match scenario {
+    let mut options = Options {
+        limit: args.limit,
+        ..Options::default()
+    };
+    let (plan, input, recorded) = match scenario {
         true => {
             let plan = plan::plan(&args.file, args.variant.as_deref(), &Files::Disk, operators)?;
-            let seed = seed(args.seed.as_deref(), &plan)?;
-            (plan, seed, None)
+            let input = chosen(args, &plan, &options)?;
+            (plan, input, None)
         }
         false => {
             let recording = read(&args.file)?;
             let plan = inlined(&recording, operators)?;
-            (plan, recording.header.seed, Some(recording))
+            let input = match &recording.header.plan {
+                Some(of) => Chosen::Plan(of.clone()),
+                None => Chosen::Seed(recording.header.seed),
+            };
+            (plan, input, Some(recording))
         }
     };
     writable(&args.out)?;
-    let options = Options {
-        limit: args.limit,
-        ..Options::default()
+    options.jobs = 1;
+    let (seed, name) = (input.seed(), input.name());
+    let twice = match &input {
+        Chosen::Seed(seed) => run_twice(&plan.prepared, *seed, &options),
+        Chosen::Plan(of) => targeted::run_twice(&plan, of, &options),
     };
-    let (first, second) = match run_twice(&plan.prepared, seed, &options) {
+    let (first, second) = match twice {
         Ok(runs) => runs,
         Err(NoRun::Isolation(error)) => return Err(Failure::Fault(error.to_string())),
         Err(NoRun::Lost(lost)) => {
             let again = match scenario {
-                true => rerun::again(&plan, seed, &lost, options.isolation, options.limit),
-                false => None,
+                true if matches!(input, Chosen::Seed(_)) => {
+                    rerun::again(&plan, seed, &lost, options.isolation, options.limit)
+                }
+                _ => None,
             };
-            return gone(seed, &lost, again, output);
+            return gone(&name, &lost, again, output);
         }
     };
     if let Some(mismatch) = compare(seed, &first, &second) {
         output.note(&format!(
-            "error: seed {seed} is not deterministic, {}\n  help: docs/determinism.md lists the causes\n",
+            "error: {name} is not deterministic, {}\n  help: docs/determinism.md lists the causes\n",
             mismatch.difference
         ));
         return Ok(3);
@@ -119,7 +136,7 @@ pub(super) fn replay(
             output.out("\n");
             match violated.is_empty() {
                 true => output.out(&format!(
-                    "{} · seed {seed}: every property holds\n",
+                    "{} · {name}: every property holds\n",
                     plan.case.title()
                 )),
                 false => output.out(&failure(&recording, output.colors)),
@@ -144,10 +161,10 @@ pub(super) fn replay(
 }
 
 /// A run that gave nothing back: the operator's doing, or ours.
-fn gone(seed: u64, lost: &Lost, again: Option<String>, output: &Output) -> Result<u8, Failure> {
+fn gone(name: &str, lost: &Lost, again: Option<String>, output: &Output) -> Result<u8, Failure> {
     match lost {
         Lost::Stuck { .. } | Lost::Killed(_) => {
-            output.note(&format!("error: seed {seed} gave no verdict: {lost}\n"));
+            output.note(&format!("error: {name} gave no verdict: {lost}\n"));
             if let Some(again) = again {
                 output.note(&format!("  {again}\n"));
             }
@@ -157,12 +174,58 @@ fn gone(seed: u64, lost: &Lost, again: Option<String>, output: &Output) -> Resul
     }
 }
 
-/// A seed, or the seed of a token that names this very scenario.
-fn seed(given: Option<&str>, plan: &Plan) -> Result<u64, Failure> {
+/// What is to be run again.
+enum Chosen {
+    Seed(u64),
+    Plan(TargetedPlan),
+}
+
+impl Chosen {
+    fn seed(&self) -> u64 {
+        match self {
+            Chosen::Seed(seed) => *seed,
+            Chosen::Plan(_) => 0,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Chosen::Seed(seed) => format!("seed {seed}"),
+            Chosen::Plan(plan) => format!("plan {} ({})", plan.name, plan.says()),
+        }
+    }
+}
+
+/// A seed, a targeted plan, or what a token says that names this very scenario.
+fn chosen(args: &Args, plan: &Plan, options: &Options) -> Result<Chosen, Failure> {
+    let name = match (&args.plan, args.seed.as_deref()) {
+        (Some(name), _) => name.clone(),
+        (None, given) => {
+            let seed = input(given, plan)?;
+            match seed.parse() {
+                Ok(seed) => return Ok(Chosen::Seed(seed)),
+                Err(_) => seed,
+            }
+        }
+    };
+    let plans = targeted::plans_of(plan, options)
+        .map_err(|error| Failure::usage(error.to_string(), "docs/determinism.md tells more"))?;
+    match plans.iter().find(|p| p.name == name) {
+        Some(plan) => Ok(Chosen::Plan(plan.clone())),
+        None => Err(Failure::usage(
+            format!("this case has no plan `{name}`, but {} others", plans.len()),
+            "plans are called crash-N, lose-reply-N, hold-N, restart-stale-N and coalesce-N, N from 1; `run` names those \
+             under which a property failed",
+        )),
+    }
+}
+
+/// The seed, or the seed or plan of a token that names this very scenario.
+fn input(given: Option<&str>, plan: &Plan) -> Result<String, Failure> {
     let Some(given) = given else {
         return Err(Failure::usage(
             "which seed?",
-            "add --seed N; `run` prints the first failing seed of each scenario",
+            "add --seed N, or --plan NAME; `run` prints the first failing seed of each scenario",
         ));
     };
     let bad = || {
@@ -172,7 +235,8 @@ fn seed(given: Option<&str>, plan: &Plan) -> Result<u64, Failure> {
         )
     };
     let Some(token) = given.strip_prefix("v1.") else {
-        return given.parse().map_err(|_| bad());
+        let seed = given.parse::<u64>().map_err(|_| bad())?;
+        return Ok(seed.to_string());
     };
     let (hash, seed) = token.split_once('.').ok_or_else(bad)?;
     if hash != plan.hash() {
@@ -186,7 +250,11 @@ fn seed(given: Option<&str>, plan: &Plan) -> Result<u64, Failure> {
             "take the file as it was when the token was printed, and the same --variant; or give the seed alone",
         ));
     }
-    seed.parse().map_err(|_| bad())
+    let plan = seed.contains('-') && seed.starts_with(|c: char| c.is_ascii_lowercase());
+    match plan || seed.parse::<u64>().is_ok() {
+        true => Ok(seed.to_owned()),
+        false => Err(bad()),
+    }
 }
 
 fn read(path: &Path) -> Result<Recording, Failure> {

@@ -14,17 +14,20 @@ use sim::operator::Operators;
 
 use super::output::{writable, write};
 use super::progress::Progress;
+use super::rates_file;
 use super::{Failure, Format, Output, Program, list, paths, table};
 use crate::exploration::{Exploration, Judgement, Options, explore, with_logs};
 use crate::plan::{self, Plan};
-use crate::rerun;
+use crate::targeted::{self, Targeted};
+use crate::{rates, rerun};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   reconverge run scenarios/races
   reconverge run scenarios/races/dual-write.yaml --variant buggy --seeds 0..10000
-  reconverge run scenarios --shard 2/8 --format json > shard-2.json")]
+  reconverge run scenarios --shard 2/8 --format json > shard-2.json
+  reconverge run scenarios/races/dual-write.yaml --plans only")]
 pub(super) struct Args {
     /// Scenario files, or folders that are searched
     paths: Vec<PathBuf>,
@@ -45,6 +48,12 @@ pub(super) struct Args {
     /// One share of the seeds, as 2/8: the shares are disjoint and make up the whole
     #[arg(long, value_parser = shard, value_name = "I/N")]
     shard: Option<(u64, u64)>,
+    /// The targeted plans (crash after each write, late events, coalesced events), which go before the seeds
+    #[arg(long, value_enum, default_value_t)]
+    plans: Plans,
+    /// Writes what was found into a file that `catalogue` reads, beside what it holds of other cases
+    #[arg(long, value_name = "FILE")]
+    rates: Option<PathBuf>,
     /// How many runs at once; as many as there are cores unless said
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -71,6 +80,18 @@ pub(super) enum Apart {
     Fork,
 }
 
+/// Whether targeted plans are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Plans {
+    /// All plans, then the seeds; none with a single seed
+    #[default]
+    All,
+    /// The seeds alone
+    None,
+    /// The plans alone
+    Only,
+}
+
 impl From<Apart> for Isolation {
     fn from(apart: Apart) -> Self {
         match apart {
@@ -81,7 +102,7 @@ impl From<Apart> for Isolation {
 }
 
 /// Runs that could not be kept apart.
-fn isolation(error: IsolationError) -> Failure {
+pub(super) fn isolation(error: IsolationError) -> Failure {
     Failure::usage(
         error.to_string(),
         "docs/determinism.md tells the two levels of isolation apart",
@@ -101,7 +122,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn shard(text: &str) -> Result<(u64, u64), String> {
+pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
     let parsed = text
         .split_once('/')
         .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
@@ -115,9 +136,11 @@ fn shard(text: &str) -> Result<(u64, u64), String> {
 struct Explored {
     plan: Plan,
     seeds: SeedRange,
+    list: Vec<u64>,
     found: Exploration,
     judgement: Judgement,
     recording: Option<PathBuf>,
+    targeted: Targeted,
     /// What became of seeds that never came back, by seed: in sentences.
     again: BTreeMap<u64, String>,
 }
@@ -160,9 +183,15 @@ pub(super) fn run(
     let mut explored = Vec::new();
     for (plan, range, list) in work {
         progress.case(plan.case.title());
+        let targeted = targeted_of(&plan, args, &options, &progress)?;
+        let list = match args.plans {
+            Plans::Only => Vec::new(),
+            Plans::All | Plans::None => list,
+        };
         let found =
             explore(&plan.prepared, &list, &options, &mut || progress.step()).map_err(isolation)?;
-        let judgement = found.judge(&plan.expect, list.len() == 1);
+        let judgement = found.judge(&plan.expect, list.len() < 2);
+        let judgement = judgement.and(targeted.reasons(&plan.expect));
         let again = found.lost.iter().filter_map(|(seed, lost)| {
             let told = rerun::again(&plan, *seed, lost, options.isolation, options.limit)?;
             Some((*seed, told))
@@ -171,7 +200,9 @@ pub(super) fn run(
         explored.push(Explored {
             plan,
             seeds: range,
+            list,
             found,
+            targeted,
             judgement,
             recording: None,
             again,
@@ -180,7 +211,14 @@ pub(super) fn run(
     progress.done();
     let mut blocks = String::new();
     for case in &mut explored {
-        let Some((seed, run)) = case.found.first_failure.clone() else {
+        let held = case.plan.expect.violated().is_empty();
+        let of_plan = || case.targeted.first_failure.clone().map(|(_, run)| (0, run));
+        let by_seed = case.found.first_failure.clone();
+        let first = match held {
+            true => of_plan().or(by_seed),
+            false => by_seed.or_else(of_plan),
+        };
+        let Some((seed, run)) = first else {
             continue;
         };
         // Once more, with what operators log and where they panic: it costs too much to keep for every run.
@@ -194,6 +232,12 @@ pub(super) fn run(
         blocks.push_str(&format!("  recording: {}\n\n", path.display()));
         case.recording = Some(path);
     }
+    if let Some(path) = &args.rates {
+        let cases = explored
+            .iter()
+            .map(|e| rates_file::Case::new(&e.plan, &e.list, &e.found, &e.targeted));
+        rates_file::write(path, cases.collect())?;
+    }
     let code = exit_code(&explored);
     let reasons = reasons(&explored, &program.command);
     match args.format {
@@ -205,6 +249,29 @@ pub(super) fn run(
         Format::Json => output.out(&format!("{:#}\n", report(&explored, &elsewhere, code))),
     }
     Ok(code)
+}
+
+/// What the plans of a case show, or those of this shard.
+fn targeted_of(
+    plan: &Plan,
+    args: &Args,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Targeted, Failure> {
+    let single = args.seed.is_some() && args.plans == Plans::All;
+    if args.plans == Plans::None || single {
+        return Ok(Targeted::default());
+    }
+    let mut plans = targeted::plans_of(plan, options).map_err(isolation)?;
+    if let Some((i, n)) = args.shard {
+        let mut number = 0;
+        plans.retain(|_| {
+            number += 1;
+            (number - 1) % n == i - 1
+        });
+    }
+    progress.more(plans.len() as u64);
+    targeted::explore(plan, &plans, options, &mut || progress.step()).map_err(isolation)
 }
 
 fn with_seeds(plan: Plan, args: &Args) -> (Plan, SeedRange, Vec<u64>) {
@@ -233,7 +300,7 @@ pub(super) fn file_name(header: &reports::recording::Header) -> String {
         "{}.{}.{}.jsonl",
         clean(&header.scenario),
         clean(&header.variant),
-        header.seed
+        header.input()
     )
 }
 
@@ -241,7 +308,7 @@ fn exit_code(explored: &[Explored]) -> u8 {
     let any = |f: &dyn Fn(&Explored) -> bool| explored.iter().any(f);
     if any(&|e| !e.found.faults.is_empty()) {
         4
-    } else if any(&|e| !e.found.mismatches.is_empty()) {
+    } else if any(&|e| !e.found.mismatches.is_empty() || !e.targeted.mismatches.is_empty()) {
         3
     } else if any(&|e| e.judgement != Judgement::Expected) {
         1
@@ -253,7 +320,7 @@ fn exit_code(explored: &[Explored]) -> u8 {
 fn verdict(case: &Explored) -> &'static str {
     if !case.found.faults.is_empty() {
         "fault"
-    } else if !case.found.mismatches.is_empty() {
+    } else if !case.found.mismatches.is_empty() || !case.targeted.mismatches.is_empty() {
         "not deterministic"
     } else if case.judgement != Judgement::Expected {
         "unexpected"
@@ -269,8 +336,9 @@ fn text_table(explored: &[Explored], elsewhere: &[Case], output: &Output) -> Str
         "scenario",
         "variant",
         "runs",
-        "failed",
-        "first seed",
+        "failed (95 %)",
+        "seeds to failure",
+        "plans",
         "expected",
         "verdict",
     ];
@@ -280,26 +348,28 @@ fn text_table(explored: &[Explored], elsewhere: &[Case], output: &Output) -> Str
         let failed: Vec<String> = found
             .violated
             .iter()
-            .map(|(property, tally)| {
-                let percent = 100.0 * tally.runs as f64 / found.runs.max(1) as f64;
-                format!("{property} {} ({percent:.1} %)", tally.runs)
-            })
+            .map(|(property, tally)| format!("{property} {}", rates::words(tally.runs, found.runs)))
             .collect();
-        let first = found
-            .first_failure
-            .as_ref()
-            .map_or("–".to_owned(), |(seed, _)| seed.to_string());
+        let none = || match found.runs {
+            0 => "–".to_owned(),
+            runs => rates::words(0, runs),
+        };
+        let first = rates::seeds_to_failure(&case.list, &found.failing)
+            .map_or("–".to_owned(), |(median, p90)| {
+                format!("{median} / {p90}")
+            });
         let word = verdict(case);
         rows.add_row([
             case.plan.case.scenario.scenario.as_str().into(),
             case.plan.case.variant.as_str().into(),
             table::number(found.runs),
             if failed.is_empty() {
-                "–".into()
+                none().into()
             } else {
                 failed.join("\n").into()
             },
             table::number(first),
+            table::number(case.targeted.words()),
             list::expects(&case.plan.expect).into(),
             table::verdict(word, matches!(word, "holds" | "caught")),
         ]);
@@ -312,11 +382,35 @@ fn text_table(explored: &[Explored], elsewhere: &[Case], output: &Output) -> Str
             table::number("–"),
             "–".into(),
             table::number("–"),
+            table::number("–"),
             expects.unwrap_or_default().into(),
             not_run(case).into(),
         ]);
     }
-    table::text(&rows)
+    let mut text = table::text(&rows);
+    for case in explored {
+        for (name, of) in figures(&case.found) {
+            text.push_str(&format!("{} · {name}: {of}\n", case.plan.case.title()));
+        }
+    }
+    if explored.iter().any(|case| case.list.len() > 1) {
+        text.push_str(LEGEND);
+    }
+    text
+}
+
+const LEGEND: &str = "failed: rate with its 95 % interval · seeds to failure: median / 90th percentile over disjoint blocks of seeds · \
+                      plans: those under which every property held, of all\n";
+
+/// A case's figures in words: the least, the median and the most over all runs.
+fn figures(found: &Exploration) -> impl Iterator<Item = (&String, String)> {
+    found.figures.iter().map(|(name, values)| {
+        let mut values = values.clone();
+        values.sort_unstable();
+        let at = |percent| rates::percentile(&values, percent).unwrap_or_default();
+        let text = format!("{} … {} … {} (least, median, most)", at(0), at(50), at(100));
+        (name, text)
+    })
 }
 
 /// The word for a case that has no verdict here.
@@ -346,6 +440,11 @@ fn reasons(explored: &[Explored], command: &str) -> String {
             let replay = case.plan.replay_command(*seed, command);
             text.push_str(&format!("  seed {seed}: {again}\n  replay: {replay}\n"));
         }
+        for (plan, difference) in &case.targeted.mismatches {
+            text.push_str(&format!(
+                "{title}: plan {plan} is not deterministic, {difference}; docs/determinism.md lists the causes\n"
+            ));
+        }
         for mismatch in &case.found.mismatches {
             text.push_str(&format!(
                 "{title}: seed {} is not deterministic, {}; docs/determinism.md lists the causes\n",
@@ -354,6 +453,12 @@ fn reasons(explored: &[Explored], command: &str) -> String {
         }
     }
     text
+}
+
+/// The 95 % interval of the rate of failing runs.
+fn interval(case: &Explored) -> Json {
+    let (low, high) = rates::interval(case.found.failing_runs, case.found.runs);
+    json!([low, high])
 }
 
 fn report(explored: &[Explored], elsewhere: &[Case], code: u8) -> Json {
@@ -398,6 +503,15 @@ fn report(explored: &[Explored], elsewhere: &[Case], code: u8) -> Json {
             "seeds": e.seeds.to_string(),
             "runs": e.found.runs,
             "failingRuns": e.found.failing_runs,
+            "interval": interval(e),
+            "seedsToFailure": rates::seeds_to_failure(&e.list, &e.found.failing)
+                .map(|(median, p90)| json!({"median": median, "p90": p90})),
+            "plans": json!({
+                "made": e.targeted.made,
+                "failing": e.targeted.failing,
+                "lost": e.targeted.lost,
+            }),
+            "figures": figures(&e.found).collect::<BTreeMap<_, _>>(),
             "violated": tallies,
             "expected": list::expects(&e.plan.expect),
             "verdict": verdict(e),

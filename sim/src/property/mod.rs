@@ -89,6 +89,13 @@ impl PropertySpec {
     }
 }
 
+impl PropertySpec {
+    /// Whether it must come true in some run of an exploration.
+    pub fn is_sometimes(&self) -> bool {
+        self.sometimes
+    }
+}
+
 impl fmt::Debug for PropertySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PropertySpec").field(&self.name).finish()
@@ -101,6 +108,7 @@ pub struct Report {
     pub(crate) findings: Vec<Finding>,
     pub(crate) inconclusive: Vec<(String, String)>,
     pub(crate) reached: Vec<String>,
+    pub(crate) figures: Vec<(String, i64)>,
     /// The backtrace of the panic that is being told.
     pub(crate) backtrace: Option<String>,
     /// Why the run never settled, if it did not.

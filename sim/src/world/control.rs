@@ -19,9 +19,9 @@ use crate::time::SimTime;
 
 /// A watch cache that does not follow the store.
 pub(super) struct Lag {
-    server: ServerId,
-    resource: ResourceId,
-    over: bool,
+    pub(super) server: ServerId,
+    pub(super) resource: ResourceId,
+    pub(super) over: bool,
 }
 
 impl World<'_> {
@@ -154,6 +154,22 @@ impl World<'_> {
         self.lags
             .iter()
             .any(|lag| !lag.over && lag.server == *server && lag.resource == *resource)
+    }
+
+    /// Takes back what the caches of a resource were about to do.
+    pub(super) fn stop_caches(&mut self, of: ResourceId) {
+        let stopped =
+            |chore: &Chore| matches!(chore, Chore::Advance { resource, .. } if *resource == of);
+        let numbers: Vec<u64> = self
+            .chores
+            .iter()
+            .filter(|(chore, _)| stopped(chore))
+            .map(|(_, number)| *number)
+            .collect();
+        self.chores.retain(|chore, _| !stopped(chore));
+        for number in numbers {
+            self.agenda.remove(&Choice::Chore(number));
+        }
     }
 
     /// Whether a fault of the plan stops this cache now.

@@ -14,6 +14,7 @@ mod directed;
 mod phases;
 mod replicas;
 mod requests;
+mod targeted;
 mod watches;
 mod webhooks;
 
@@ -40,6 +41,7 @@ use self::control::Lag;
 use self::phases::Progress;
 use self::replicas::Replica;
 use self::requests::InFlight;
+use self::targeted::Targets;
 use self::watches::OpenWatch;
 use self::webhooks::WebhookCall;
 use crate::choice::{Choice, TapeMode};
@@ -88,6 +90,8 @@ pub struct World<'s> {
     lags: Vec<Lag>,
     workload_next: usize,
     faults_left: u32,
+    /// What a targeted plan still forces.
+    targets: Option<Targets>,
     held: BTreeSet<ReplicaId>,
     knowledge: Knowledge,
     progress: Progress,
@@ -136,6 +140,7 @@ impl<'s> World<'s> {
         entropy::set_now(at.max(entropy::now()));
         self.cause = None;
         self.apply(choice);
+        self.force_after_turn();
         true
     }
 
@@ -393,14 +398,17 @@ impl<'s> World<'s> {
             report,
             progress,
             replicas,
+            targets,
             ..
         } = self;
-        let diverged = chooser.diverged();
+        let unmet = targets.is_some_and(|targets| !targets.are_met());
+        let diverged = chooser.diverged() || unmet;
         trace.tape = chooser.into_tape();
         let verdict = Verdict {
             findings: report.findings,
             inconclusive: report.inconclusive,
             reached: report.reached,
+            figures: report.figures,
             settled: progress.settled,
             ended: entropy::now(),
         };
@@ -424,6 +432,7 @@ impl<'s> World<'s> {
         let tape = crate::choice::Tape {
             seed: chooser.seed(),
             mode: chooser.mode(),
+            plan: None,
             entries: Vec::new(),
         };
         let mut world = World {
@@ -447,6 +456,7 @@ impl<'s> World<'s> {
             lags: Vec::new(),
             workload_next: 0,
             faults_left: setup.faults.at_most,
+            targets: input.plan().map(Targets::new),
             held: BTreeSet::new(),
             knowledge: Knowledge::default(),
             progress: Progress::new(setup),

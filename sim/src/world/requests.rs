@@ -248,10 +248,7 @@ impl World<'_> {
                 self.crash(replica, "crash after a request", *restart)
             }
             Some(Fault::LoseReply { .. }) => {
-                if let Some(request) = self.requests.get_mut(&id) {
-                    request.answer = Some(Err(TransportError::ConnectionClosed));
-                    request.learnt = Bytes::new();
-                }
+                self.break_reply(id);
                 let moved = self.record(Event::ReplyLost {
                     replica,
                     request: id,
@@ -273,6 +270,16 @@ impl World<'_> {
             }
             _ => self.reply_later(id, moved),
         }
+    }
+
+    /// In place of the reply, the client will see a broken connection; false if no reply is on its way.
+    pub(super) fn break_reply(&mut self, id: RequestId) -> bool {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return false;
+        };
+        request.answer = Some(Err(TransportError::ConnectionClosed));
+        request.learnt = Bytes::new();
+        true
     }
 
     /// The watch that a request asked for is open; the client learns it when the head arrives.

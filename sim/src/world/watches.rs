@@ -216,6 +216,9 @@ impl World<'_> {
 
     /// Whether a fault of the plan befalls the watch instead of the delivery.
     fn watch_struck(&mut self, watch: WatchId) -> bool {
+        if self.targets.is_some() && self.event_forced(watch) {
+            return true;
+        }
         if !self.may_strike() {
             return false;
         }
@@ -251,20 +254,44 @@ impl World<'_> {
             Some(Fault::ExpireWatch { .. }) => self.expire_watch(watch),
             Some(Fault::SilenceWatch { lasting, .. }) => {
                 let for_us = self.chooser.delay("silence", *lasting);
-                let until = SimTime(entropy::now().0 + for_us);
-                if let Some(open) = self.watches.get_mut(&watch) {
-                    open.silent_until = Some(until);
-                }
-                self.record(Event::WatchSilenced {
-                    replica,
-                    watch,
-                    for_us,
-                });
-                self.agenda.put(Choice::Unsilence(watch), until);
+                self.silence(watch, replica, for_us);
             }
             _ => return false,
         }
         true
+    }
+
+    /// Whether a targeted plan forces something in place of the first event in the queue.
+    fn event_forced(&mut self, watch: WatchId) -> bool {
+        let Some(open) = self.watches.get(&watch) else {
+            return false;
+        };
+        let Some(What::Event { kind, line, .. }) = open.queue.front().map(|item| &item.what) else {
+            return false;
+        };
+        let about = about_line(line);
+        let object = ObjectKey {
+            group: open.call.group.clone(),
+            resource: open.call.resource.clone(),
+            namespace: about.namespace,
+            name: about.name,
+        };
+        let (replica, kind) = (open.replica, *kind);
+        self.force_on_event(watch, replica, kind, &object)
+    }
+
+    /// The watch says nothing for a while.
+    pub(super) fn silence(&mut self, watch: WatchId, replica: ReplicaId, for_us: u64) {
+        let until = SimTime(entropy::now().0 + for_us);
+        if let Some(open) = self.watches.get_mut(&watch) {
+            open.silent_until = Some(until);
+        }
+        self.record(Event::WatchSilenced {
+            replica,
+            watch,
+            for_us,
+        });
+        self.agenda.put(Choice::Unsilence(watch), until);
     }
 
     /// The connection breaks; the replica's next connection is to the next API server.

@@ -49,8 +49,17 @@ pub enum When {
 }
 
 impl Program {
-    /// Checks an expression; the issues carry line and column within it.
+    /// Checks a condition; the issues carry line and column within it.
     pub fn new(source: &str, scope: Scope) -> Result<Program, Vec<Issue>> {
+        Program::of(source, scope, &Type::Bool, "a condition is true or false")
+    }
+
+    /// Checks an expression that gives a whole number.
+    pub fn figure(source: &str, scope: Scope) -> Result<Program, Vec<Issue>> {
+        Program::of(source, scope, &Type::Int, "a figure is a whole number")
+    }
+
+    fn of(source: &str, scope: Scope, ty: &Type, wanted: &str) -> Result<Program, Vec<Issue>> {
         let checked = cel::check(source, scope.environment())?;
         let issue = |message: String| {
             vec![Issue {
@@ -59,9 +68,9 @@ impl Program {
                 message,
             }]
         };
-        if !matches!(checked.ty(), Type::Bool | Type::Dyn) {
+        if !matches!(checked.ty(), Type::Dyn) && checked.ty() != ty {
             return Err(issue(format!(
-                "a condition is true or false, and this is of type '{}'",
+                "{wanted}, and this is of type '{}'",
                 checked.ty()
             )));
         }
@@ -126,6 +135,42 @@ pub fn property(name: impl Into<String>, when: When, program: Program) -> Proper
     });
     spec.sometimes = when == When::Sometimes;
     spec
+}
+
+/// A figure of a run: what an expression comes to at its end. It holds whatever it is.
+pub fn figure(name: impl Into<String>, program: Program) -> PropertySpec {
+    let program = Arc::new(program);
+    PropertySpec::new(name, move || {
+        Box::new(Figure {
+            history: History::new(&program.checked),
+            program: Arc::clone(&program),
+        })
+    })
+}
+
+struct Figure {
+    program: Arc<Program>,
+    history: History,
+}
+
+impl Property for Figure {
+    fn observe(
+        &mut self,
+        record: &Record,
+        entries: &[Arc<Entry>],
+        view: &View<'_>,
+        _: &mut Report,
+    ) {
+        self.history.note(record, entries, view);
+    }
+
+    fn finish(&mut self, view: &View<'_>, report: &mut Report) {
+        let bound = Bound::new(&self.program.scope, &self.history, view);
+        if let Ok(Val::Int(value)) = cel::evaluate(&self.program.checked, &bound, COST_MAX).value {
+            let name = report.name.clone();
+            report.figures.push((name, value));
+        }
+    }
 }
 
 struct Condition {

@@ -3,7 +3,7 @@
 //! Owns the variables' names and declarations: kinds are declared from the definitions of the setup and from the built-in
 //! types, as far as an expression names them. Does not own their values (`history`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fake_apiserver::cel::typed::{Sizes, declare_kind};
@@ -14,13 +14,14 @@ use fake_apiserver::registry::Registry;
 use fake_apiserver::schema;
 use serde_json::Value;
 
-/// What is assumed of sizes when the cost of an expression is estimated.
+/// What is assumed of sizes when the cost of an expression is estimated; a run in which there is more is stopped by the
+/// budget.
 const SIZES: Sizes = Sizes {
-    text: 250,
+    text: 60,
     entries: 20,
 };
-const OBJECTS_MAX: u64 = 500;
-const HISTORY_MAX: u64 = 20_000;
+const OBJECTS_MAX: u64 = 400;
+const HISTORY_MAX: u64 = 400;
 const REPLICAS_MAX: u64 = 20;
 
 /// A variable, for documents.
@@ -124,7 +125,7 @@ impl Scope {
                 decl: declare_kind(schema, &row.kind, SIZES),
             });
         }
-        let (text, span) = (|| Decl::of(Type::String), || Decl::of(Type::Duration));
+        let (text, span) = (short, || Decl::of(Type::Duration));
         let int = || Decl::of(Type::Int);
         let flag = || Decl::of(Type::Bool);
         let writes = Decl::object(
@@ -207,6 +208,29 @@ impl Scope {
         }
     }
 
+    /// Every name that can follow a dot, for hints: kinds and fields.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = BTreeSet::new();
+        let mut todo: Vec<&Type> = self.environment.variables.values().map(|d| &d.ty).collect();
+        let mut done = BTreeSet::new();
+        while let Some(ty) = todo.pop() {
+            match ty {
+                Type::List(item) => todo.push(item),
+                Type::Map(_, value) => todo.push(value),
+                Type::Object(object) if done.insert(object.name.clone()) => {
+                    words.extend(object.fields.keys().cloned());
+                    todo.extend(object.fields.values().map(|field| &field.decl.ty));
+                }
+                _ => {}
+            }
+        }
+        words.extend(Registry::new().rows().map(|row| row.kind.to_string()));
+        words
+            .into_iter()
+            .filter(|word| !word.starts_with("__"))
+            .collect()
+    }
+
     pub(super) fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -218,6 +242,18 @@ fn sized(of: &Decl, items: Arc<Decl>, elements_max: u64) -> Arc<Decl> {
         elements_max,
         bytes_min: 1,
         items: Some(items),
+        list_kind: fake_apiserver::cel::types::ListKind::Atomic,
+    })
+}
+
+/// A text that is not long.
+fn short() -> Arc<Decl> {
+    let open = Decl::of(Type::String);
+    Arc::new(Decl {
+        ty: open.ty.clone(),
+        elements_max: SIZES.text,
+        bytes_min: 1,
+        items: None,
         list_kind: fake_apiserver::cel::types::ListKind::Atomic,
     })
 }

@@ -13,6 +13,7 @@ fn made(
     let seeds: Vec<u64> = (0..seeds).collect();
     let limit = Duration::from_secs(5);
     let batch = Batch {
+        plans: &[],
         seeds: &seeds,
         jobs,
         isolation,

@@ -1,0 +1,164 @@
+//! Conditions in CEL under `properties`, and `figures`: from a file's expression to a property, and from an issue in it to a place.
+//!
+//! Owns where in the file a line and column of an expression stand, whatever way YAML writes it, and the hints. Does not
+//! own the language, the variables and their types, nor when a condition is asked (`sim::property::cel`).
+
+use fake_apiserver::cel::parse::Issue;
+use sim::property::PropertySpec;
+use sim::property::cel::{Program, Scope, VARIABLES, property};
+
+use crate::error::{Error, Problem, Result, nearest};
+use crate::load::Case;
+use crate::property::Condition;
+use crate::source::Place;
+
+const MANUAL: &str = "docs/writing-a-scenario.md lists what a condition can speak of";
+
+/// The engine's property behind a condition.
+pub(crate) fn lower(
+    case: &Case,
+    i: usize,
+    name: &str,
+    condition: &Condition,
+) -> Result<PropertySpec> {
+    let index = i.to_string();
+    let place = |key: &str| case.place(&["properties", &index, key]);
+    let listed = &case.scenario.properties;
+    let taken = listed[..i].iter().any(|other| other.name == name);
+    if taken || name.trim().is_empty() || sim::property::names().any(|known| known == name) {
+        return Err(Error::value(
+            &place(word(condition)),
+            match taken {
+                true => format!("two properties are called `{name}`"),
+                false => format!("`{name}` cannot be the name of a condition"),
+            },
+            "a name is a sentence of yours about what holds, as \"size is kept\"; findings and `expect` use it",
+        ));
+    }
+    let program = read(case, &condition.cel, &place("cel"), Program::new)?;
+    Ok(property(name, condition.when, program))
+}
+
+/// The measure behind an entry of `figures`.
+pub(crate) fn figure(case: &Case, name: &str, source: &str) -> Result<PropertySpec> {
+    let program = read(
+        case,
+        source,
+        &case.place(&["figures", name]),
+        Program::figure,
+    )?;
+    Ok(sim::property::cel::figure(name, program))
+}
+
+fn read(
+    case: &Case,
+    source: &str,
+    place: &Place,
+    check: fn(&str, Scope) -> std::result::Result<Program, Vec<Issue>>,
+) -> Result<Program> {
+    let crds: Vec<serde_json::Value> = case
+        .objects
+        .iter()
+        .filter(|o| o.text("/kind") == "CustomResourceDefinition")
+        .map(|o| o.json.clone())
+        .collect();
+    let scope = Scope::new(source, &crds);
+    let words = scope.words();
+    check(source, scope).map_err(|issues| {
+        let first = &issues[0];
+        Error::at(
+            &inside(place, source, first.line, first.column),
+            Problem::Value {
+                message: first
+                    .message
+                    .trim_end_matches(" (in container '')")
+                    .to_owned(),
+                hint: Some(hint(&first.message, &words)),
+            },
+        )
+    })
+}
+
+fn word(condition: &Condition) -> &'static str {
+    match condition.when {
+        sim::property::cel::When::Always => "always",
+        sim::property::cel::When::Eventually => "eventually",
+        sim::property::cel::When::Sometimes => "sometimes",
+    }
+}
+
+fn hint(message: &str, words: &[String]) -> String {
+    let quoted = message.split('\'').nth(1).unwrap_or_default();
+    let variables: Vec<String> = VARIABLES.iter().map(|v| v.name.to_owned()).collect();
+    if message.starts_with("undeclared reference") {
+        let all = variables.join(", ");
+        return match nearest(quoted, &variables) {
+            Some(near) => format!("did you mean `{near}`? The variables are {all}"),
+            None => format!("the variables are {all}; {MANUAL}"),
+        };
+    }
+    if message.starts_with("undefined field") {
+        let kind = quoted.starts_with(|c: char| c.is_ascii_uppercase());
+        return match nearest(quoted, words) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if kind => {
+                "kinds are the built-in ones and those of the files under `cluster.crds`".to_owned()
+            }
+            None => "the fields are those of the kind's schema".to_owned(),
+        };
+    }
+    if message.contains("no matching overload") {
+        return format!(
+            "both sides must be of one type, and numbers are int, uint or double; {MANUAL}"
+        );
+    }
+    if message.contains("units each time") {
+        return "a macro inside a macro over `writes` or `requests` looks at every pair: filter first, or compare sizes"
+            .to_owned();
+    }
+    MANUAL.to_owned()
+}
+
+/// The place in the file of a line and column (from 1) of an expression that YAML writes at `start`: plain, quoted, or as
+/// a block whose lines are indented and may be folded.
+fn inside(start: &Place, text: &str, line: usize, column: usize) -> Place {
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(line.max(1) - 1)
+        .map(|line| line.chars().count())
+        .sum();
+    let wanted = before + column.max(1) - 1;
+    let raw = &start.source.text[start.offset..];
+    let mut at = match raw.chars().next() {
+        Some('|' | '>') => raw.find('\n').map_or(raw.len(), |end| end + 1),
+        Some('"' | '\'') => 1,
+        _ => 0,
+    };
+    // The file says the same characters in the same order; what YAML adds between them is skipped.
+    for c in text.chars().take(wanted).chain(text.chars().nth(wanted)) {
+        if c.is_whitespace() {
+            continue;
+        }
+        match raw[at..].find(c) {
+            Some(found) => at += found + c.len_utf8(),
+            None => return start.clone(),
+        }
+    }
+    // The last character found is the wanted one, unless the text is over.
+    if let Some(c) = text.chars().nth(wanted).filter(|c| !c.is_whitespace()) {
+        at -= c.len_utf8();
+    }
+    let whole = &start.source.text[..start.offset + at];
+    let line = whole.matches('\n').count() as u64 + 1;
+    let column = whole
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count() as u64
+        + 1;
+    let word = raw[at..]
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(raw.len() - at);
+    Place::new(&start.source, line, column, word.max(1))
+}

@@ -1,0 +1,281 @@
+//! `twins`: the cases that must hold, with many seeds, for long.
+//!
+//! Owns the job's state: JSON Lines, a line for each chunk of seeds that is done, so that the job goes on where it was
+//! stopped, and the files of several shards make up the whole when put one after the other. A chunk that was run with
+//! another version of the scenario does not count. Does not own a run, nor what seeds mean.
+//!
+//! Every case is run until it has had so many seeds, or so much of a core's time, whichever is first.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use scenarios::load::{self, Files};
+use serde::{Deserialize, Serialize};
+use sim::Isolation;
+use sim::operator::Operators;
+
+use super::progress::Progress;
+use super::run::{Apart, isolation, shard, span};
+use super::{Failure, Format, Output, Program, paths, table};
+use crate::exploration::{Options, explore};
+use crate::plan::{self, Plan};
+use crate::rates;
+
+/// Seeds that are run, and noted, together.
+const CHUNK: u64 = 500;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  reconverge twins scenarios --seeds 20000 --budget 10m
+  reconverge twins scenarios --shard 2/8 --state shard-2.jsonl
+  cat shard-*.jsonl > all.jsonl && reconverge twins scenarios --state all.jsonl --seeds 0")]
+pub(super) struct Args {
+    /// Scenario files, or folders that are searched
+    paths: Vec<PathBuf>,
+    /// How many seeds each case is run with; 0 to print what the state file has
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    seeds: u64,
+    /// How much of a core's time each case is given
+    #[arg(long, value_parser = span, default_value = "10m", value_name = "DURATION")]
+    budget: Duration,
+    /// One share of the seeds, as 2/8; its budget is that share too
+    #[arg(long, value_parser = shard, value_name = "I/N")]
+    shard: Option<(u64, u64)>,
+    /// What is done so far: read first, and added to
+    #[arg(
+        long,
+        default_value = "target/reconverge/twins.jsonl",
+        value_name = "FILE"
+    )]
+    state: PathBuf,
+    /// How many runs at once; as many as there are cores unless said
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// What runs share: `thread` the process, `fork` nothing
+    #[arg(long, value_enum)]
+    isolation: Option<Apart>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// A chunk that is done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Chunk {
+    scenario: String,
+    variant: String,
+    hash: String,
+    /// Seeds `from..from + runs`.
+    from: u64,
+    runs: u64,
+    /// Core time, in milliseconds.
+    core_ms: u64,
+    /// Failing seeds, with what failed.
+    failing: BTreeMap<u64, String>,
+}
+
+pub(super) fn twins(
+    program: &Program,
+    operators: &Operators,
+    args: &Args,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let mut twins = Vec::new();
+    for path in load::find(&paths(&args.paths, program))? {
+        let plans = plan::plans(&path, &Files::Disk, operators)?;
+        twins.extend(plans.into_iter().filter(|p| p.expect.violated().is_empty()));
+    }
+    let mut done = read(&args.state)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        jobs: args.jobs.unwrap_or(cores),
+        isolation: args
+            .isolation
+            .map_or_else(Isolation::default, Isolation::from),
+        ..Options::default()
+    };
+    let progress = Progress::new(args.seeds * twins.len() as u64);
+    for twin in &twins {
+        progress.case(twin.case.title());
+        work(twin, args, &options, &mut done, &progress)?;
+    }
+    progress.done();
+    print(&twins, &done, args, output)
+}
+
+/// Runs the chunks of a case that are not done.
+fn work(
+    twin: &Plan,
+    args: &Args,
+    options: &Options,
+    done: &mut Vec<Chunk>,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let (i, n) = args.shard.unwrap_or((1, 1));
+    let hash = twin.hash();
+    let budget_ms = u64::try_from(args.budget.as_millis()).unwrap_or(u64::MAX) / n;
+    for from in (0..args.seeds).step_by(CHUNK as usize) {
+        if (from / CHUNK) % n != i - 1 {
+            continue;
+        }
+        let list: Vec<u64> = (from..args.seeds.min(from + CHUNK)).collect();
+        let mine = |chunk: &&Chunk| is_of(chunk, twin, &hash);
+        let spent: u64 = done.iter().filter(mine).map(|c| c.core_ms).sum();
+        if spent >= budget_ms {
+            break;
+        }
+        let known = done
+            .iter()
+            .filter(mine)
+            .any(|c| c.from == from && c.runs >= list.len() as u64);
+        if known {
+            list.iter().for_each(|_| progress.step());
+            continue;
+        }
+        let began = now();
+        let found =
+            explore(&twin.prepared, &list, options, &mut || progress.step()).map_err(isolation)?;
+        let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut failing: BTreeMap<u64, String> = BTreeMap::new();
+        for seed in &found.failing {
+            failing.insert(*seed, String::new());
+        }
+        for (property, tally) in &found.violated {
+            failing.insert(tally.first_seed, property.clone());
+        }
+        for (seed, lost) in &found.lost {
+            failing.insert(*seed, lost.to_string());
+        }
+        for (seed, fault) in &found.faults {
+            failing.insert(*seed, format!("fault of reconverge: {fault}"));
+        }
+        for mismatch in &found.mismatches {
+            failing.insert(mismatch.seed, "not deterministic".to_owned());
+        }
+        let chunk = Chunk {
+            scenario: twin.case.scenario.scenario.clone(),
+            variant: twin.case.variant.clone(),
+            hash: hash.clone(),
+            from,
+            runs: found.runs,
+            core_ms: wall_ms * options.jobs.min(list.len()) as u64,
+            failing,
+        };
+        note(&args.state, &chunk)?;
+        done.push(chunk);
+    }
+    Ok(())
+}
+
+fn is_of(chunk: &Chunk, twin: &Plan, hash: &str) -> bool {
+    chunk.scenario == twin.case.scenario.scenario
+        && chunk.variant == twin.case.variant
+        && chunk.hash == hash
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the job is given wall-clock time, and no run sees it"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn read(path: &PathBuf) -> Result<Vec<Chunk>, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(scenarios::error::Error::read(path, error, None).into()),
+    };
+    // The last line may have been cut off when the job was stopped: its chunk is run again.
+    Ok(text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
+}
+
+fn note(path: &PathBuf, chunk: &Chunk) -> Result<(), Failure> {
+    let failed = |error| Failure::Write {
+        path: path.clone(),
+        error,
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let line = serde_json::to_string(chunk).unwrap_or_default();
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(failed)?;
+    // A line break first: what was cut off before stays a line of its own.
+    writeln!(file, "\n{line}").map_err(failed)
+}
+
+fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result<u8, Failure> {
+    let header = [
+        "scenario",
+        "variant",
+        "n",
+        "failed",
+        "95 %",
+        "core time",
+        "first",
+    ];
+    let mut rows = table::table(output.colors, &header);
+    let mut cases = Vec::new();
+    let (mut all, mut failed) = (0, 0);
+    for twin in twins {
+        let hash = twin.hash();
+        let mut chunks: Vec<&Chunk> = done.iter().filter(|c| is_of(c, twin, &hash)).collect();
+        chunks.sort_by_key(|chunk| chunk.from);
+        chunks.dedup_by_key(|chunk| chunk.from);
+        let n: u64 = chunks.iter().map(|c| c.runs).sum();
+        let core_ms: u64 = chunks.iter().map(|c| c.core_ms).sum();
+        let failing: BTreeMap<u64, &String> = chunks
+            .iter()
+            .flat_map(|c| c.failing.iter().map(|(s, w)| (*s, w)))
+            .collect();
+        let hits = failing.len() as u64;
+        (all, failed) = (all + n, failed + hits);
+        let first = failing
+            .iter()
+            .next()
+            .map_or(String::new(), |(seed, what)| format!("seed {seed}: {what}"));
+        rows.add_row([
+            twin.case.scenario.scenario.as_str().into(),
+            twin.case.variant.as_str().into(),
+            table::number(n),
+            table::number(hits),
+            rates::words(hits, n).into(),
+            table::number(format!("{} s", core_ms / 1_000)),
+            table::verdict(&first, false),
+        ]);
+        cases.push(serde_json::json!({
+            "scenario": twin.case.scenario.scenario,
+            "variant": twin.case.variant,
+            "hash": hash,
+            "runs": n,
+            "failing": failing,
+            "coreMs": core_ms,
+        }));
+    }
+    match args.format {
+        Format::Text => {
+            output.out(&table::text(&rows));
+            output.out(&format!(
+                "all twins together: {}\n",
+                rates::words(failed, all)
+            ));
+        }
+        Format::Json => output.out(&format!(
+            "{:#}\n",
+            serde_json::json!({"version": 1, "runs": all, "failing": failed, "cases": cases})
+        )),
+    }
+    Ok(u8::from(failed > 0))
+}

@@ -1,0 +1,185 @@
+//! The targeted plans of a case: learnt from its unperturbed run, run before the seeds, counted apart.
+//!
+//! Owns which plans a case has and what they showed. Does not own what a plan is (`sim::targeted`) nor a single run.
+//!
+//! On a case that is expected to hold, a plan that breaks a property is as bad as a seed that does. On one that is
+//! expected to fail, plans are counted and not judged: they aim at weaknesses that the case is not about.
+
+use std::collections::BTreeMap;
+
+use scenarios::expect::Expect;
+use scenarios::format::Plans as Said;
+use sim::isolation::{Batch, IsolationError, Lost, Made, make_runs};
+use sim::run::Run;
+use sim::targeted::{Pattern, TargetedPlan, plans};
+use sim::verdict::Outcome;
+
+use crate::exploration::{Options, SELF_CHECK_ONE_IN, compare};
+use crate::plan::Plan;
+
+/// What the plans of one case showed.
+#[derive(Clone, Debug, Default)]
+pub struct Targeted {
+    /// How many plans were run.
+    pub made: u64,
+    /// The plans in which a property failed, with those properties.
+    pub failing: BTreeMap<String, Vec<String>>,
+    /// The first failing run in the order of the plans.
+    pub first_failure: Option<(TargetedPlan, Run)>,
+    /// Plans that were not deterministic, and where.
+    pub mismatches: BTreeMap<String, String>,
+    /// Plans whose points were not met: the run is another one than the reference.
+    pub missed: Vec<String>,
+    /// Plans that gave no verdict, and why.
+    pub lost: BTreeMap<String, String>,
+}
+
+impl Targeted {
+    /// `42/42`: of all plans, those in which every property held.
+    pub fn words(&self) -> String {
+        match self.made {
+            0 => "–".to_owned(),
+            made => format!(
+                "{}/{made}",
+                made - self.failing.len() as u64 - self.lost.len() as u64
+            ),
+        }
+    }
+
+    /// What is not as expected, in sentences.
+    pub fn reasons(&self, expect: &Expect) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (plan, why) in &self.lost {
+            reasons.push(format!("plan {plan} gave no verdict: {why}"));
+        }
+        for plan in &self.missed {
+            reasons.push(format!("plan {plan} did not meet its point"));
+        }
+        if expect.violated().is_empty() {
+            for (plan, properties) in &self.failing {
+                reasons.push(format!(
+                    "{} failed under plan {plan}",
+                    properties.join(", ")
+                ));
+            }
+        }
+        reasons
+    }
+}
+
+/// The plans of a case, in their order; none where its file wants none.
+pub fn plans_of(plan: &Plan, options: &Options) -> Result<Vec<TargetedPlan>, IsolationError> {
+    let said = plan.case.scenario.explore.plans.as_ref();
+    let wanted = |pattern: Pattern| {
+        let word = match pattern {
+            Pattern::Intermediate => Said::Intermediate,
+            Pattern::Stale => Said::Stale,
+            Pattern::Unobserved => Said::Unobserved,
+        };
+        said.is_none_or(|said| said.contains(&word))
+    };
+    if said.is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
+    let mut reference = None;
+    make_runs(&plan.prepared, &batch(&[0], &[], options), &mut |made| {
+        reference = made.run.ok();
+        true
+    })?;
+    let all = reference.map(|run| plans(&run.trace)).unwrap_or_default();
+    Ok(all.into_iter().filter(|p| wanted(p.pattern)).collect())
+}
+
+/// Runs the plans.
+pub fn explore(
+    plan: &Plan,
+    plans: &[TargetedPlan],
+    options: &Options,
+    on_run: &mut dyn FnMut(),
+) -> Result<Targeted, IsolationError> {
+    let numbers: Vec<u64> = (0..plans.len() as u64).collect();
+    let mut all: BTreeMap<u64, Made> = BTreeMap::new();
+    let mut found = Targeted::default();
+    if plans.is_empty() {
+        return Ok(found);
+    }
+    make_runs(
+        &plan.prepared,
+        &batch(&numbers, plans, options),
+        &mut |made| {
+            on_run();
+            found.made += 1;
+            let notable = match &made.run {
+                Ok(run) => run.verdict.outcome() == Outcome::Violated || run.diverged,
+                Err(_) => true,
+            };
+            if notable || made.again.is_some() {
+                all.insert(made.seed, made);
+            }
+            true
+        },
+    )?;
+    for (number, made) in all {
+        found.add(&plans[number as usize], made);
+    }
+    Ok(found)
+}
+
+/// Runs one plan twice.
+pub fn run_twice(
+    plan: &Plan,
+    of: &TargetedPlan,
+    options: &Options,
+) -> Result<(Run, Run), crate::exploration::NoRun> {
+    let plans = std::slice::from_ref(of);
+    let twice = Batch {
+        check_one_in: 1,
+        ..batch(&[0], plans, options)
+    };
+    let mut made = None;
+    make_runs(&plan.prepared, &twice, &mut |m| {
+        made = Some(m);
+        true
+    })?;
+    let made = made.ok_or(Lost::NotMade)?;
+    Ok((made.run?, made.again.ok_or(Lost::NotMade)??))
+}
+
+fn batch<'a>(numbers: &'a [u64], plans: &'a [TargetedPlan], options: &Options) -> Batch<'a> {
+    Batch {
+        seeds: numbers,
+        plans,
+        jobs: options.jobs.clamp(1, numbers.len().max(1)),
+        isolation: options.isolation,
+        limit: options.limit,
+        check_one_in: SELF_CHECK_ONE_IN,
+    }
+}
+
+impl Targeted {
+    fn add(&mut self, plan: &TargetedPlan, made: Made) {
+        let name = plan.name.clone();
+        let run = match made.run {
+            Ok(run) => run,
+            Err(lost) => {
+                self.lost.insert(name, lost.to_string());
+                return;
+            }
+        };
+        if let Some(Ok(again)) = &made.again
+            && let Some(mismatch) = compare(0, &run, again)
+        {
+            self.mismatches.insert(name.clone(), mismatch.difference);
+        }
+        if run.diverged {
+            self.missed.push(name.clone());
+        }
+        if run.verdict.outcome() == Outcome::Violated {
+            let properties = run.verdict.violated().into_iter().map(str::to_owned);
+            self.failing.insert(name, properties.collect());
+            if self.first_failure.is_none() {
+                self.first_failure = Some((plan.clone(), run));
+            }
+        }
+    }
+}
