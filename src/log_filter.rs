@@ -67,6 +67,7 @@ mod tests {
         let line = |level: &str, line: &str| LogLine {
             at: SimTime(0),
             replica: "a-0".to_owned(),
+            reconcile: None,
             level: level.to_owned(),
             line: line.to_owned(),
         };

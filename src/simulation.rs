@@ -17,7 +17,9 @@ use sim::isolation::Lost;
 use sim::operator::{IntoOperatorResult, OperatorContext, OperatorFn, Operators, operator};
 use sim::property::{PropertySpec, View};
 use sim::run::{Prepared, Run};
-use sim::setup::{Action, Actor, Fault, Mode, OperatorSetup, Setup, Timing, WorkloadStep};
+use sim::setup::{
+    Action, Actor, Fault, Mode, OperatorSetup, ServiceSetup, Setup, Telemetry, Timing, WorkloadStep,
+};
 
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::Fnv;
@@ -141,6 +143,18 @@ impl Sim {
         self
     }
 
+    /// An external system that operators call by its name.
+    pub fn service(mut self, service: ServiceSetup) -> Self {
+        self.setup.services.push(service);
+        self
+    }
+
+    /// What is captured of the operators' telemetry.
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.setup.telemetry = telemetry;
+        self
+    }
+
     /// One kind of fault more; no more than `at_most` faults strike in one run.
     pub fn fault(mut self, at_most: u32, fault: Fault) -> Self {
         self.setup.faults.at_most = at_most;
@@ -171,7 +185,7 @@ impl Sim {
                 self.setup.properties.push(property);
             }
             None => {
-                let known: Vec<_> = sim::property::names().collect();
+                let known: Vec<_> = sim::property::all_names().collect();
                 panic!(
                     "no property is called `{name}`; known are: {}",
                     known.join(", ")

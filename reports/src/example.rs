@@ -113,6 +113,7 @@ pub(crate) fn lost_update() -> Recording {
     trace.logs.push(LogLine {
         at: SimTime(1_018_350),
         replica: "webapp-1".into(),
+        reconcile: Some(ReconcileId(1)),
         level: "INFO".into(),
         line: "acknowledged".into(),
     });

@@ -59,7 +59,12 @@ pub fn failure(recording: &Recording, colors: Colors) -> String {
             text.push('\n');
         }
         for log in logs.iter().skip(logs.len().saturating_sub(LOG_LINES_MAX)) {
-            let line = format!("  {} {} {} {}", log.at, log.replica, log.level, log.line);
+            let reconcile = log.reconcile.map(|id| format!(" {id}"));
+            let reconcile = reconcile.unwrap_or_default();
+            let line = format!(
+                "  {} {}{reconcile} {} {}",
+                log.at, log.replica, log.level, log.line
+            );
             text.push_str(&colors.paint(&line, dim));
             text.push('\n');
         }

@@ -8,6 +8,7 @@
 //! {"body":{"id":…,"text":…}}              objects and request bodies, each once, before the first record
 //! {"record":{…}}                          what happened, in order
 //! {"log":{…}}                             what operators logged
+//! {"span":{…}}                            the operators' spans, where they were asked for
 //! {"verdict":{…}}
 //! {"end":{"lines":…,"fingerprint":…}}     a recording without this line was cut off
 //! ```
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sim::choice::{Tape, TapeEntry, TapeMode};
 use sim::event::BodyId;
 use sim::targeted::TargetedPlan;
+use sim::telemetry::SpanSeen;
 use sim::trace::{Fingerprint, LogLine, Record, Trace};
 use sim::verdict::Verdict;
 
@@ -149,6 +151,7 @@ enum Line {
     Body(Body),
     Record(Record),
     Log(LogLine),
+    Span(SpanSeen),
     Verdict(Verdict),
     End(End),
 }
@@ -197,6 +200,9 @@ impl Recording {
         for log in &self.trace.logs {
             writer.line(&Line::Log(log.clone()));
         }
+        for span in &self.trace.spans {
+            writer.line(&Line::Span(span.clone()));
+        }
         writer.line(&Line::Verdict(self.verdict.clone()));
         let end = End {
             lines: writer.lines,
@@ -243,6 +249,7 @@ impl Recording {
                 }
                 Line::Record(record) => trace.records.push(record),
                 Line::Log(log) => trace.logs.push(log),
+                Line::Span(span) => trace.spans.push(span),
                 Line::Verdict(said) => verdict = Some(said),
                 Line::End(end) => {
                     let whole = end.lines == read && end.fingerprint == trace.fingerprint();

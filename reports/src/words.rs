@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use sim::event::{Base, BaseSource, Change, ChangeKind, Event, Phase, WatchEnd, Who};
+use sim::event::{
+    Base, BaseSource, Change, ChangeKind, Effect, EffectKind, Event, Phase, WatchEnd, Who,
+};
 use sim::trace::{Record, Trace};
 
 /// One row of a timeline.
@@ -111,8 +113,14 @@ fn describe(event: &Event) -> Said {
         | Event::ReplyDelivered { .. }
         | Event::ReplyLost { .. }
         | Event::ReplyStalled { .. }
-        | Event::RequestCancelled { .. } => request(event),
+        | Event::RequestCancelled { .. }
+        | Event::RequestDelayed { .. } => request(event),
+        Event::MetricsScraped { .. } => said("shows its metrics", "", ""),
+        Event::ServiceCalled { .. }
+        | Event::ServiceCommitted { .. }
+        | Event::ServiceWorked { .. } => service(event),
         Event::WebhookCalled { .. }
+        | Event::WebhookDelayed { .. }
         | Event::WebhookDelivered { .. }
         | Event::WebhookReplied { .. }
         | Event::WebhookRefused { .. }
@@ -213,7 +221,77 @@ fn request(event: &Event) -> Said {
             };
             said(format!("{request} ✗ given up"), "", done)
         }
+        Event::RequestDelayed {
+            request, for_us, ..
+        } => said(
+            format!("{request} is delayed by {}", us(*for_us)),
+            "",
+            "fault: delay",
+        ),
         _ => unreachable!("only requests come here"),
+    }
+}
+
+/// What changed outside the cluster.
+fn effects(effects: &[Effect]) -> (String, String) {
+    let objects: Vec<&str> = effects.iter().map(|e| e.object.as_str()).collect();
+    let what: Vec<&str> = effects
+        .iter()
+        .map(|e| match e.kind {
+            EffectKind::Created => "created",
+            EffectKind::Changed => "changed",
+            EffectKind::Deleted => "deleted",
+            EffectKind::CleanedUp => "cleaned up",
+            EffectKind::Accepted => "accepted",
+        })
+        .collect();
+    (objects.join(", "), what.join(", "))
+}
+
+fn service(event: &Event) -> Said {
+    match event {
+        Event::ServiceCalled {
+            request,
+            reconcile,
+            service,
+            method,
+            path,
+            key,
+            webhook,
+            ..
+        } => {
+            let mut why = Vec::new();
+            why.extend(key.as_ref().map(|key| format!("with key {key}")));
+            why.extend(reconcile.map(|id| format!("in reconcile {id}")));
+            why.extend(webhook.map(|id| format!("in webhook call {id}")));
+            (
+                format!("{request} → {service}: {method} {path}"),
+                String::new(),
+                why,
+            )
+        }
+        Event::ServiceCommitted {
+            request,
+            service,
+            status,
+            effects: made,
+            ..
+        } => {
+            let (objects, what) = effects(made);
+            said(
+                format!("{request} ∙ {service} answers {status}"),
+                objects,
+                what,
+            )
+        }
+        Event::ServiceWorked {
+            service,
+            effects: made,
+        } => {
+            let (objects, what) = effects(made);
+            said(format!("{service} goes on"), objects, what)
+        }
+        _ => unreachable!("only services come here"),
     }
 }
 
@@ -241,6 +319,11 @@ fn webhook(event: &Event) -> Said {
             format!("{webhook} ∙ webhook handler answers {status}"),
             "",
             "",
+        ),
+        Event::WebhookDelayed { webhook, for_us } => said(
+            format!("{webhook} is delayed by {}", us(*for_us)),
+            "",
+            "fault: delay",
         ),
         Event::WebhookRefused { webhook, status } => said(
             format!("{webhook} ∙ refused with {status}"),

@@ -35,6 +35,8 @@ pub enum Fault {
     StallReply(StallReply),
     /// The server answers a request with an error and does not carry it out.
     Refuse(Refuse),
+    /// A request travels longer than others.
+    Delay(Delay),
     /// A server's watch cache stands still.
     Lag(Lag),
     /// A watch connection breaks off.
@@ -106,6 +108,9 @@ pub struct Requests {
     /// Calls of webhooks instead, by their path (`/validate`; `*` for any).
     #[serde(default)]
     pub webhooks: Vec<String>,
+    /// Calls of services instead, by name (`*` for any).
+    #[serde(default)]
+    pub services: Vec<String>,
 }
 
 /// Replies that take long.
@@ -120,6 +125,9 @@ pub struct StallReply {
     pub kinds: Vec<String>,
     /// The operator whose requests they are; without it, all operators.
     pub operator: Option<String>,
+    /// Calls of services instead, by name (`*` for any).
+    #[serde(default)]
+    pub services: Vec<String>,
     /// For how long.
     pub r#for: SpanRange,
 }
@@ -143,6 +151,31 @@ pub struct Refuse {
     /// Calls of webhooks instead, by their path (`/validate`; `*` for any).
     #[serde(default)]
     pub webhooks: Vec<String>,
+    /// Calls of services instead, by name (`*` for any).
+    #[serde(default)]
+    pub services: Vec<String>,
+}
+
+/// A request that travels longer.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delay {
+    /// How much longer.
+    pub r#for: SpanRange,
+    /// The verbs; without them, all writes.
+    #[serde(default)]
+    pub verbs: Vec<Verb>,
+    /// The kinds the requests are about; without them, all kinds.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// The operator whose requests they are; without it, all operators.
+    pub operator: Option<String>,
+    /// Calls of webhooks instead, by their path (`/validate`; `*` for any).
+    #[serde(default)]
+    pub webhooks: Vec<String>,
+    /// Calls of services instead, by name (`*` for any).
+    #[serde(default)]
+    pub services: Vec<String>,
 }
 
 /// A status code that can be injected: 409, 429, 500, 503 or 504.

@@ -14,6 +14,7 @@ use crate::expect::Expect;
 use crate::faults::Faults;
 use crate::property::Property;
 use crate::quantity::{SeedRange, Span, SpanRange};
+use crate::services::Service;
 use crate::workload::Step;
 
 /// A scenario: a cluster, the operators under test, what happens to them, and what must hold.
@@ -44,6 +45,12 @@ pub struct Scenario {
     /// What users and other systems do, in order of time.
     #[serde(default)]
     pub workload: Vec<Step>,
+    /// The external systems that operators call, by name.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+    /// What is captured of the operators' telemetry.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// What goes wrong.
     #[serde(default)]
     pub faults: Faults,
@@ -153,6 +160,20 @@ pub struct Timing {
     pub actors: Option<SpanRange>,
     /// From the moment an API server could tell a watch how far it has come until it sends the bookmark.
     pub bookmark: Option<SpanRange>,
+}
+
+/// What is captured of the operators' telemetry, for properties to judge and reports to show.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Telemetry {
+    /// Log lines, up to INFO. Runs that are shown have them anyway.
+    #[serde(default)]
+    pub logs: bool,
+    /// Spans, up to INFO.
+    #[serde(default)]
+    pub spans: bool,
+    /// Metrics, scraped at this interval.
+    pub scrape: Option<Span>,
 }
 
 /// When a run ends.

@@ -15,6 +15,7 @@ pub mod lower;
 pub mod property;
 pub mod quantity;
 pub mod schema;
+pub mod services;
 pub mod source;
 pub mod tree;
 pub mod workload;

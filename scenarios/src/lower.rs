@@ -109,6 +109,12 @@ impl<'a> Lowering<'a> {
             operators: self.operators(operators)?,
             timing: self.timing(),
             workload: self.workload(present)?,
+            services: self.services()?,
+            telemetry: setup::Telemetry {
+                logs: scenario.telemetry.logs,
+                spans: scenario.telemetry.spans,
+                scrape: scenario.telemetry.scrape.map(|every| every.0),
+            },
             faults: self.faults()?,
             settle: self.settle(&properties),
             properties,
@@ -195,6 +201,21 @@ impl<'a> Lowering<'a> {
         Ok(list)
     }
 
+    fn services(&self) -> Result<Vec<sim::service::ServiceSetup>> {
+        let mut list = Vec::new();
+        for (name, service) in &self.case.scenario.services {
+            if let Some(key) = service.misplaced() {
+                return Err(Error::value(
+                    &self.case.place(&["services", name, key]),
+                    format!("`{key}` means nothing to a service of this kind"),
+                    "cloud has cleanup and limit, alerts has rate, collector has work and capacity",
+                ));
+            }
+            list.push(service.setup(name));
+        }
+        Ok(list)
+    }
+
     fn timing(&self) -> setup::Timing {
         let timing = &self.case.scenario.timing;
         let default = setup::Timing::default();
@@ -232,7 +253,7 @@ impl<'a> Lowering<'a> {
         if let Some(Expect::Violates(names)) = &self.case.scenario.expect {
             for (i, name) in names.iter().enumerate() {
                 let at = ["expect", "violates", &i.to_string()];
-                if !sim::property::names().any(|known| known == name)
+                if !sim::property::all_names().any(|known| known == name)
                     && !listed.iter().any(|p| p.name == *name)
                 {
                     return Err(property::unknown(self.case, &at, name));
@@ -582,6 +603,7 @@ impl<'a> Lowering<'a> {
                     kinds: f.kinds.clone(),
                     operator: f.operator.clone(),
                     webhooks: Vec::new(),
+                    services: f.services.clone(),
                 };
                 setup::Fault::StallReply {
                     on: self.requests(i, "stall-reply", &on)?,
@@ -594,6 +616,7 @@ impl<'a> Lowering<'a> {
                     kinds: f.kinds.clone(),
                     operator: f.operator.clone(),
                     webhooks: f.webhooks.clone(),
+                    services: f.services.clone(),
                 };
                 let on = self.requests(i, "refuse", &on)?;
                 if f.with.is_empty() {
@@ -613,6 +636,19 @@ impl<'a> Lowering<'a> {
                     });
                 }
                 return Ok(());
+            }
+            Fault::Delay(f) => {
+                let on = Requests {
+                    verbs: f.verbs.clone(),
+                    kinds: f.kinds.clone(),
+                    operator: f.operator.clone(),
+                    webhooks: f.webhooks.clone(),
+                    services: f.services.clone(),
+                };
+                setup::Fault::Delay {
+                    on: self.requests(i, "delay", &on)?,
+                    lasting: range(f.r#for),
+                }
             }
             Fault::Lag(f) => setup::Fault::Lag {
                 kind: kind("lag", &f.kind)?,
@@ -641,6 +677,21 @@ impl<'a> Lowering<'a> {
             let at = ["faults", "from", i, word, "kinds", &k.to_string()];
             self.kinds.get(kind, &self.case.place(&at))?;
         }
+        for (k, name) in requests.services.iter().enumerate() {
+            let services = &self.case.scenario.services;
+            if name != "*" && !services.contains_key(name) {
+                let at = ["faults", "from", i, word, "services", &k.to_string()];
+                return Err(Error::at(
+                    &self.case.place(&at),
+                    Problem::UnknownWord {
+                        what: "service",
+                        word: name.clone(),
+                        known: services.keys().cloned().collect(),
+                        more: None,
+                    },
+                ));
+            }
+        }
         let operators = match &requests.operator {
             Some(name) => vec![self.operator(&["faults", "from", i, word, "operator"], name)?],
             None => Vec::new(),
@@ -654,6 +705,7 @@ impl<'a> Lowering<'a> {
             kinds: requests.kinds.clone(),
             operators,
             webhooks: requests.webhooks.clone(),
+            services: requests.services.clone(),
         })
     }
 }

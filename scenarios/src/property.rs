@@ -259,7 +259,7 @@ pub(crate) fn unknown(case: &Case, path: &[&str], word: &str) -> Error {
         Problem::UnknownWord {
             what: "property",
             word: word.to_owned(),
-            known: sim::property::names()
+            known: sim::property::all_names()
                 .map(str::to_owned)
                 .chain(conditions(case))
                 .collect(),

@@ -24,6 +24,8 @@ pub enum Choice {
     DeliverCall(CallId),
     /// The answer of a webhook reaches the API server.
     DeliverAnswer(CallId),
+    /// A simulated service does something by itself; the number is that of the setup.
+    Service(u32),
     /// A controller of the control plane does one thing; the number counts chores offered so far.
     Chore(u64),
     /// A stand-in sees the next write to a resource; the number counts what stand-ins watch.
@@ -36,6 +38,8 @@ pub enum Choice {
     Workload(u32),
     /// A replica starts, or starts again.
     Start(ReplicaId),
+    /// A replica's metrics are scraped.
+    Scrape(ReplicaId),
     /// A paused replica runs again.
     Resume(ReplicaId),
     /// A silenced watch speaks again.

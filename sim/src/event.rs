@@ -207,6 +207,33 @@ pub enum WatchEnd {
     Cancelled,
 }
 
+/// What happened outside the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EffectKind {
+    /// Something was made.
+    Created,
+    /// It was changed.
+    Changed,
+    /// Its deletion began.
+    Deleted,
+    /// It is gone: the cleanup that its deletion began is over.
+    CleanedUp,
+    /// An alert or a batch was taken.
+    Accepted,
+}
+
+/// One thing that a call changed in an external system.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Effect {
+    /// What happened.
+    pub kind: EffectKind,
+    /// To what: `volumes/data`, `volumes/*` for a resource that the service named, an alert's name, a batch's path.
+    pub object: String,
+    /// The idempotency key of the call that did it.
+    pub key: Option<String>,
+}
+
 /// The phase a run is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -413,6 +440,74 @@ pub enum Event {
         /// Whether the server had carried it out already.
         committed: bool,
     },
+    /// A replica's metrics were scraped.
+    MetricsScraped {
+        /// Which replica.
+        replica: ReplicaId,
+        /// The text.
+        body: BodyId,
+    },
+    /// A replica called a simulated service.
+    ServiceCalled {
+        /// Which replica.
+        replica: ReplicaId,
+        /// The call, counted with the requests.
+        request: RequestId,
+        /// The reconcile it belongs to, where the tracing span tells.
+        reconcile: Option<ReconcileId>,
+        /// The service.
+        service: String,
+        /// The HTTP method.
+        method: String,
+        /// The path.
+        path: String,
+        /// The header `Idempotency-Key`.
+        key: Option<String>,
+        /// Its body.
+        body: Option<BodyId>,
+        /// The webhook call in whose handler it was sent.
+        webhook: Option<CallId>,
+        /// The W3C `traceparent` it carries.
+        traceparent: Option<String>,
+    },
+    /// The service has done what it was asked, or refused it.
+    ServiceCommitted {
+        /// Who asked.
+        replica: ReplicaId,
+        /// The call.
+        request: RequestId,
+        /// The service.
+        service: String,
+        /// The HTTP status.
+        status: u16,
+        /// The answer.
+        body: BodyId,
+        /// What changed there.
+        effects: Vec<Effect>,
+    },
+    /// A service did something by itself.
+    ServiceWorked {
+        /// The service.
+        service: String,
+        /// What changed there.
+        effects: Vec<Effect>,
+    },
+    /// A message of a replica travels longer than others: a fault.
+    RequestDelayed {
+        /// Which replica.
+        replica: ReplicaId,
+        /// The request.
+        request: RequestId,
+        /// How much longer, in microseconds.
+        for_us: u64,
+    },
+    /// A call of a webhook travels longer than others: a fault.
+    WebhookDelayed {
+        /// The call.
+        webhook: CallId,
+        /// How much longer, in microseconds.
+        for_us: u64,
+    },
     /// The API server calls a webhook: the call is on its way to whoever serves the address.
     WebhookCalled {
         /// The call.
@@ -583,10 +678,22 @@ impl Event {
         }
     }
 
+    /// What changed in external systems by it, with the service.
+    pub fn effects(&self) -> Option<(&str, &[Effect])> {
+        match self {
+            Event::ServiceCommitted {
+                service, effects, ..
+            }
+            | Event::ServiceWorked { service, effects } => Some((service, effects)),
+            _ => None,
+        }
+    }
+
     /// Who did it, or to whom it happened.
     pub fn who(&self) -> Who {
         match self {
             Event::PhaseBegan { .. }
+            | Event::ServiceWorked { .. }
             | Event::WatchUnsilenced { .. }
             | Event::CacheLagged { .. }
             | Event::CacheCaughtUp { .. } => Who::World,
@@ -594,6 +701,7 @@ impl Event {
             | Event::ActorActed { .. }
             | Event::WebhookCalled { .. }
             | Event::WebhookRefused { .. }
+            | Event::WebhookDelayed { .. }
             | Event::WebhookAnswered { .. }
             | Event::WebhookFailed { .. } => Who::ControlPlane,
             Event::WorkloadDone { .. } => Who::Workload,
@@ -618,6 +726,10 @@ impl Event {
             | Event::ReplyLost { replica, .. }
             | Event::ReplyStalled { replica, .. }
             | Event::RequestCancelled { replica, .. }
+            | Event::RequestDelayed { replica, .. }
+            | Event::MetricsScraped { replica, .. }
+            | Event::ServiceCalled { replica, .. }
+            | Event::ServiceCommitted { replica, .. }
             | Event::WebhookDelivered { replica, .. }
             | Event::WebhookReplied { replica, .. }
             | Event::WebhookReplyLost { replica, .. }

@@ -22,6 +22,7 @@ use crate::event::BodyId;
 use crate::run::{Prepared, Run, RunOptions};
 use crate::schedule::Input;
 use crate::targeted::TargetedPlan;
+use crate::telemetry::SpanSeen;
 use crate::trace::{LogLine, Record, Trace};
 use crate::verdict::Verdict;
 pub use crate::whereabouts::Place;
@@ -314,6 +315,7 @@ struct WireRun {
     bodies: BTreeMap<u64, String>,
     tape: Tape,
     logs: Vec<LogLine>,
+    spans: Vec<SpanSeen>,
     verdict: Verdict,
     diverged: bool,
 }
@@ -339,6 +341,7 @@ impl From<&Run> for WireRun {
                 .collect(),
             tape: trace.tape.clone(),
             logs: trace.logs.clone(),
+            spans: trace.spans.clone(),
             verdict: run.verdict.clone(),
             diverged: run.diverged,
         }
@@ -358,6 +361,7 @@ impl From<WireRun> for Run {
                 bodies: bodies.collect(),
                 tape: wire.tape,
                 logs: wire.logs,
+                spans: wire.spans,
             },
             verdict: wire.verdict,
             diverged: wire.diverged,

@@ -11,7 +11,7 @@
 //! - [`choice`]: everything that can happen, and the tape that records what was taken
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
 //! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
-//! - [`gate`]: where operators' requests stop; [`webhook`]: where operators serve them; [`schedule`]: who picks what happens next
+//! - [`gate`]: where operators' requests stop; [`webhook`]: where operators serve them; [`service`]: external systems; [`telemetry`]: what operators report; [`schedule`]: who picks what happens next
 //! - [`targeted`]: the staleness patterns, aimed at the points of the unperturbed run
 //! - [`world`]: everything together, moved one choice at a time
 //! - [`run`]: one run, alone on its thread; [`isolation`]: many, on threads or in processes of their own
@@ -36,9 +36,13 @@ mod replica;
 mod replica_tests;
 pub mod run;
 pub mod schedule;
+pub mod service;
+#[cfg(test)]
+mod service_tests;
 pub mod setup;
 mod spans;
 pub mod targeted;
+pub mod telemetry;
 pub mod time;
 pub mod trace;
 pub mod verdict;

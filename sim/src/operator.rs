@@ -9,6 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::service::ServiceClient;
+use crate::telemetry::Metrics;
 use crate::webhook::{self, Address, AddressError};
 
 /// What an operator's main future ends with: nothing, or the error it printed before it exited.
@@ -68,6 +70,8 @@ pub struct OperatorContext {
     pub identity: String,
     /// Fires when the replica should stop gracefully.
     pub shutdown: Shutdown,
+    /// Where the operator shows its metrics.
+    pub metrics: Metrics,
     pub(crate) doors: Doors,
 }
 
@@ -79,6 +83,11 @@ pub(crate) struct Doors {
 }
 
 impl OperatorContext {
+    /// The way to a simulated external system that the scenario declares. Calls of a name that it does not declare fail.
+    pub fn service(&self, name: &str) -> ServiceClient {
+        ServiceClient::new(self.transport.to_service(name))
+    }
+
     /// Serves a webhook: runs `handler` for each call of that address, each in a task of its own, as long as the
     /// returned future is polled. The address is what `clientConfig.url` says, or a path of the Service that is called as
     /// the operator in [`namespace`](Self::namespace). The handler gets the whole request, a review as its body, and

@@ -141,7 +141,8 @@ impl Prepared {
         panics::install();
         let _simulated = Simulated::enter(input.seed());
         panics::capture_backtraces(options.backtraces);
-        spans::begin(options.logs);
+        let asked = &self.setup.telemetry;
+        spans::begin(options.logs || asked.logs, asked.spans);
         let base = self.base.copy();
         spans::observe(|| {
             let mut world = World::new(&self.setup, input, base, whereabouts);

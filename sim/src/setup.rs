@@ -11,6 +11,8 @@ use serde_json::Value;
 pub use crate::actors::stages::{ClaimStages, Pace, PodFailure, PodFault, PodStages};
 use crate::operator::OperatorFn;
 use crate::property::PropertySpec;
+pub use crate::service::{ServiceKind, ServiceSetup};
+pub use crate::telemetry::Telemetry;
 use crate::time::{DurationRange, SimTime, SkewRange};
 
 /// Everything a run depends on besides its seed or tape.
@@ -33,6 +35,10 @@ pub struct Setup {
     pub timing: Timing,
     /// What the users of the cluster do, in order of time.
     pub workload: Vec<WorkloadStep>,
+    /// The external systems that operators call.
+    pub services: Vec<ServiceSetup>,
+    /// What is captured of operators' telemetry.
+    pub telemetry: Telemetry,
     /// What may go wrong.
     pub faults: FaultPlan,
     /// What must hold.
@@ -56,6 +62,8 @@ impl Default for Setup {
             operators: Vec::new(),
             timing: Timing::default(),
             workload: Vec::new(),
+            services: Vec::new(),
+            telemetry: Telemetry::default(),
             faults: FaultPlan::default(),
             properties: Vec::new(),
             settle: Settle::default(),
@@ -291,6 +299,13 @@ pub enum Fault {
         /// `retryAfterSeconds`, for 429 and 503.
         retry_after_s: Option<u32>,
     },
+    /// A request travels longer than others.
+    Delay {
+        /// Which requests.
+        on: RequestFilter,
+        /// How much longer.
+        lasting: DurationRange,
+    },
     /// A watch connection breaks; the client may resume it.
     DropWatch {
         /// Only watches of this kind.
@@ -347,6 +362,7 @@ impl Fault {
             Fault::LoseReply { .. } => "lose-reply",
             Fault::StallReply { .. } => "stall-reply",
             Fault::Refuse { .. } => "refuse",
+            Fault::Delay { .. } => "delay",
             Fault::DropWatch { .. } => "drop-watch",
             Fault::ExpireWatch { .. } => "expire-watch",
             Fault::SilenceWatch { .. } => "silence-watch",
@@ -369,7 +385,7 @@ pub enum CrashPoint {
     AnyDelivery,
 }
 
-/// Picks requests. Empty lists mean: any; a filter that names no webhook picks no call of one.
+/// Picks requests. Empty lists mean: any; a filter that names no webhook and no service picks requests to the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestFilter {
     /// `get`, `list`, `create`, `update`, `patch`, `delete`, `deletecollection`.
@@ -380,6 +396,8 @@ pub struct RequestFilter {
     pub operators: Vec<String>,
     /// Calls of webhooks instead of requests of operators: by path, such as `/validate`; `*` is any.
     pub webhooks: Vec<String>,
+    /// Calls of services instead of requests to the API server: by name; `*` is any.
+    pub services: Vec<String>,
 }
 
 /// When a world counts as settled: faults off, workload done, no message in flight, every cache caught up, and for

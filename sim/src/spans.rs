@@ -22,6 +22,7 @@ use tracing_core::span::Current;
 
 use crate::entropy;
 use crate::event::{CallId, ReconcileId};
+use crate::telemetry::SpanSeen;
 use crate::time::SimTime;
 
 const RECONCILE: &str = "reconciling object";
@@ -39,9 +40,19 @@ pub(crate) enum SpanNote {
     },
     /// It ended.
     Ended { reconcile: ReconcileId },
+    /// A span was opened; its replica's name is not known here.
+    Opened(SpanSeen),
+    /// A span was told more fields.
+    Told {
+        span: usize,
+        fields: BTreeMap<String, String>,
+    },
+    /// A span was closed.
+    Closed { span: usize, at: SimTime },
     /// A line was logged.
     Logged {
         at: SimTime,
+        reconcile: Option<ReconcileId>,
         level: &'static str,
         line: String,
     },
@@ -55,11 +66,17 @@ struct Table {
     entered: Vec<u64>,
     notes: Vec<SpanNote>,
     logs: bool,
+    spans: bool,
+    /// How many spans have been noted.
+    noted: usize,
 }
 
 struct Open {
     metadata: &'static Metadata<'static>,
-    work: Work,
+    /// None for a span that is only captured.
+    work: Option<Work>,
+    /// Its number among the captured spans, if spans are captured.
+    number: Option<usize>,
     handles: u32,
 }
 
@@ -74,11 +91,12 @@ thread_local! {
     static TABLE: RefCell<Table> = RefCell::new(Table::default());
 }
 
-/// Begins a run on this thread: `logs` asks for the operators' log lines too.
-pub(crate) fn begin(logs: bool) {
+/// Begins a run on this thread: `logs` asks for the operators' log lines too, `spans` for all their spans.
+pub(crate) fn begin(logs: bool, spans: bool) {
     TABLE.with(|table| {
         *table.borrow_mut() = Table {
             logs,
+            spans,
             ..Table::default()
         }
     });
@@ -130,7 +148,7 @@ fn current<T>(read: impl Fn(Work) -> Option<T>) -> Option<T> {
             .iter()
             .rev()
             .filter_map(|id| table.open.get(id));
-        open.into_iter().find_map(|open| read(open.work))
+        open.into_iter().find_map(|open| read(open.work?))
     })
 }
 
@@ -144,19 +162,23 @@ impl Subscriber for Spans {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if is_work(metadata) {
             Interest::always()
-        } else if metadata.is_event() {
-            Interest::sometimes()
         } else {
-            Interest::never()
+            Interest::sometimes()
         }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         is_work(metadata)
-            || metadata.is_event()
-                && entropy::is_stepping()
+            || entropy::is_stepping()
                 && TABLE
-                    .try_with(|table| table.try_borrow().is_ok_and(|table| table.logs))
+                    .try_with(|table| {
+                        let table = table.try_borrow();
+                        let wanted = |table: &Table| match metadata.is_event() {
+                            true => table.logs,
+                            false => table.spans,
+                        };
+                        table.is_ok_and(|table| wanted(&table))
+                    })
                     .unwrap_or(false)
     }
 
@@ -165,27 +187,37 @@ impl Subscriber for Spans {
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let metadata = attributes.metadata();
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         TABLE.with(|table| {
             let table = &mut *table.borrow_mut();
             table.next_span += 1;
             let work = match fields.webhook {
-                Some(call) => Work::Webhook(call),
+                _ if !is_work(metadata) => None,
+                Some(call) => Some(Work::Webhook(call)),
                 None => {
                     table.next_reconcile += 1;
-                    Work::Reconcile(ReconcileId(table.next_reconcile))
+                    Some(Work::Reconcile(ReconcileId(table.next_reconcile)))
                 }
             };
+            let parent = match attributes.parent() {
+                Some(id) => Some(id.into_u64()),
+                None => table.entered.last().copied(),
+            };
+            let number = table
+                .spans
+                .then(|| table.note_span(attributes, work, parent));
             table.open.insert(
                 table.next_span,
                 Open {
-                    metadata: attributes.metadata(),
+                    metadata,
                     work,
+                    number,
                     handles: 1,
                 },
             );
-            if let Work::Reconcile(reconcile) = work {
+            if let Some(Work::Reconcile(reconcile)) = work {
                 table.notes.push(SpanNote::Began {
                     reconcile,
                     object: fields.object,
@@ -196,7 +228,20 @@ impl Subscriber for Spans {
         })
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, span: &Id, record: &Record<'_>) {
+        TABLE.with(|table| {
+            let table = &mut *table.borrow_mut();
+            let open = table.open.get(&span.into_u64());
+            if let Some(number) = open.and_then(|open| open.number) {
+                let mut fields = All::default();
+                record.record(&mut fields);
+                table.notes.push(SpanNote::Told {
+                    span: number,
+                    fields: fields.0,
+                });
+            }
+        });
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
@@ -206,6 +251,7 @@ impl Subscriber for Spans {
         let metadata = event.metadata();
         let note = SpanNote::Logged {
             at: entropy::now(),
+            reconcile: current_reconcile(),
             level: metadata.level().as_str(),
             line: format!("{}: {}{}", metadata.target(), line.message, line.fields),
         };
@@ -248,9 +294,13 @@ impl Subscriber for Spans {
                 if open.handles > 0 {
                     return false;
                 }
-                let work = open.work;
+                let (work, number) = (open.work, open.number);
                 table.open.remove(&span.into_u64());
-                if let Work::Reconcile(reconcile) = work {
+                if let Some(span) = number {
+                    let at = entropy::now();
+                    table.notes.push(SpanNote::Closed { span, at });
+                }
+                if let Some(Work::Reconcile(reconcile)) = work {
                     table.notes.push(SpanNote::Ended { reconcile });
                 }
                 true
@@ -270,6 +320,53 @@ impl Subscriber for Spans {
                 None => Current::none(),
             }
         })
+    }
+}
+
+impl Table {
+    /// Notes a span that is captured.
+    fn note_span(
+        &mut self,
+        attributes: &Attributes<'_>,
+        work: Option<Work>,
+        parent: Option<u64>,
+    ) -> usize {
+        let metadata = attributes.metadata();
+        let mut fields = All::default();
+        attributes.record(&mut fields);
+        let open = |id: &u64| self.open.get(id);
+        let around = self.entered.iter().rev().filter_map(open);
+        let reconcile = work.into_iter().chain(around.filter_map(|one| one.work));
+        let reconcile = reconcile.into_iter().find_map(|work| match work {
+            Work::Reconcile(id) => Some(id),
+            Work::Webhook(_) => None,
+        });
+        self.notes.push(SpanNote::Opened(SpanSeen {
+            replica: String::new(),
+            parent: parent.and_then(|id| self.open.get(&id)?.number),
+            name: metadata.name().to_owned(),
+            target: metadata.target().to_owned(),
+            fields: fields.0,
+            reconcile,
+            opened: entropy::now(),
+            closed: None,
+        }));
+        self.noted += 1;
+        self.noted - 1
+    }
+}
+
+/// All fields, as they print.
+#[derive(Default)]
+struct All(BTreeMap<String, String>);
+
+impl Visit for All {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
     }
 }
 

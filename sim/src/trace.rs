@@ -13,7 +13,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Tape;
-use crate::event::{BodyId, Event, StepId};
+use crate::event::{BodyId, Event, ReconcileId, StepId};
+use crate::telemetry::SpanSeen;
 use crate::time::SimTime;
 
 /// One thing that happened, when, and what made it happen.
@@ -60,6 +61,8 @@ pub struct Trace {
     pub tape: Tape,
     /// Lines the operators logged: (time, replica, line). Not part of the fingerprint.
     pub logs: Vec<LogLine>,
+    /// Spans of the operators, in the order in which they were opened. Not part of the fingerprint.
+    pub spans: Vec<SpanSeen>,
 }
 
 /// A line an operator logged.
@@ -69,6 +72,9 @@ pub struct LogLine {
     pub at: SimTime,
     /// The replica's name.
     pub replica: String,
+    /// The reconcile it was logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<ReconcileId>,
     /// `INFO`, `WARN`, ….
     pub level: String,
     /// The line.
@@ -84,6 +90,7 @@ impl Trace {
             bodies: BTreeMap::new(),
             tape,
             logs: Vec::new(),
+            spans: Vec::new(),
         }
     }
 

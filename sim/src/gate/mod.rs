@@ -29,6 +29,7 @@ pub use client::client;
 use crate::entropy;
 use crate::event::{CallId, ReconcileId, ReplicaId, RequestId};
 use crate::spans;
+use crate::telemetry::Render;
 use crate::webhook::{Address, Incoming};
 
 /// What the network does to a request or a watch.
@@ -40,6 +41,9 @@ pub enum TransportError {
     /// A watch's stream broke off. Clients resume it.
     #[error("unexpected EOF during chunk size line")]
     Broken(#[source] std::io::Error),
+    /// The run has no service of that name: declare it under `services` of the scenario.
+    #[error("no service {0:?} is declared in this scenario")]
+    NoService(String),
     /// The request's own body could not be read.
     #[error("error reading a body from the client")]
     RequestBody,
@@ -60,6 +64,8 @@ pub(crate) struct Sent {
     pub(crate) replica: ReplicaId,
     pub(crate) reconcile: Option<ReconcileId>,
     pub(crate) webhook: Option<CallId>,
+    /// The service it goes to; none for the API server.
+    pub(crate) service: Option<String>,
     pub(crate) http: http::Request<Bytes>,
     pub(crate) reply: oneshot::Sender<Answer>,
 }
@@ -83,6 +89,8 @@ pub(crate) struct Queue {
     pub(crate) answered: Vec<(CallId, Option<http::Response<Bytes>>)>,
     /// The webhooks that are served now.
     pub(crate) serving: Vec<Serving>,
+    /// How the metrics of replicas are rendered.
+    pub(crate) metrics: Vec<(ReplicaId, Render)>,
     /// The hosts on which webhooks were ever served.
     pub(crate) hosts: BTreeSet<String>,
 }
@@ -103,6 +111,7 @@ impl Gate {
         Transport {
             gate: self.clone(),
             replica,
+            service: None,
         }
     }
 
@@ -135,7 +144,16 @@ impl Gate {
 
     /// A replica that is gone serves nothing.
     pub(crate) fn end_serving(&self, replica: ReplicaId) {
-        self.queue().serving.retain(|one| one.replica != replica);
+        let mut queue = self.queue();
+        queue.serving.retain(|one| one.replica != replica);
+        queue.metrics.retain(|(of, _)| *of != replica);
+    }
+
+    /// A replica shows metrics from now on.
+    pub(crate) fn register(&self, replica: ReplicaId, render: Render) {
+        if entropy::is_stepping() && !entropy::has_exited() {
+            self.queue().metrics.push((replica, render));
+        }
     }
 
     /// A handler has come to its end.
@@ -161,11 +179,22 @@ impl Drop for EndServing {
     }
 }
 
-/// One replica's way to the API server: a tower service that any HTTP client stack can be put upon.
+/// One replica's way to the API server, or to a service: a tower service that any HTTP client stack can be put upon.
 #[derive(Clone)]
 pub struct Transport {
     gate: Gate,
     replica: ReplicaId,
+    service: Option<String>,
+}
+
+impl Transport {
+    /// The same replica's way to a service.
+    pub(crate) fn to_service(&self, name: &str) -> Transport {
+        Transport {
+            service: Some(name.to_owned()),
+            ..self.clone()
+        }
+    }
 }
 
 impl<B> tower::Service<http::Request<B>> for Transport
@@ -184,7 +213,7 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         // Read now: when the future is polled the span may not be entered.
         let (reconcile, webhook) = (spans::current_reconcile(), spans::current_webhook());
-        let (gate, replica) = (self.gate.clone(), self.replica);
+        let (gate, replica, service) = (self.gate.clone(), self.replica, self.service.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body
@@ -203,6 +232,7 @@ where
                 replica,
                 reconcile,
                 webhook,
+                service,
                 http,
                 reply,
             });

@@ -24,6 +24,9 @@ use super::no_task_leak::NoTaskLeak;
 use super::owner_refs_kept::OwnerRefsKept;
 use super::safe_delete::SafeDelete;
 use super::status_not_ahead_of_spec::StatusNotAheadOfSpec;
+use super::telemetry::{
+    BoundedMetric, MetricRules, OneTenantPerSeries, ReadyAfterSync, TracedWrites, WholeTraces,
+};
 use super::{Property, PropertySpec};
 
 /// A built-in property.
@@ -37,6 +40,8 @@ pub struct Builtin {
     pub parameters: &'static [Parameter],
     /// What a run must do so that there is something to judge.
     pub needs: Needs,
+    /// A convention that an operator follows or does not: one without it is not wrong.
+    pub convention: bool,
     make: fn(&Value) -> Result<Maker, String>,
 }
 
@@ -93,7 +98,26 @@ const FORCED: Needs = Needs { forced: true };
 const NOTHING: Needs = Needs { forced: false };
 
 /// All of them, in order of their names.
-pub const BUILTIN: [Builtin; 14] = [
+pub const BUILTIN: [Builtin; 20] = [
+    Builtin {
+        name: "bounded-metric",
+        says: "a metric that the operator shows, such as the length of a queue, stays within a bound",
+        parameters: &[
+            Parameter {
+                name: "metric",
+                default: "",
+                says: "its name; every metric with the word `queue` in its name, unless set",
+            },
+            Parameter {
+                name: "atMost",
+                default: "100",
+                says: "the bound",
+            },
+        ],
+        needs: NOTHING,
+        convention: true,
+        make: tuned::<BoundedMetric>,
+    },
     Builtin {
         name: "bounded-queue",
         says: "no replica has more requests, reconciles or tasks at once than so many",
@@ -103,6 +127,7 @@ pub const BUILTIN: [Builtin; 14] = [
             says: "so many of one sort at once are few enough",
         }],
         needs: NOTHING,
+        convention: false,
         make: tuned::<BoundedQueue>,
     },
     Builtin {
@@ -121,6 +146,7 @@ pub const BUILTIN: [Builtin; 14] = [
             },
         ],
         needs: NOTHING,
+        convention: false,
         make: tuned::<BoundedRequests>,
     },
     plain::<Converges>(
@@ -136,6 +162,7 @@ pub const BUILTIN: [Builtin; 14] = [
             says: "the deadline, from the start of the reconcile",
         }],
         needs: NOTHING,
+        convention: false,
         make: tuned::<DeadlineHonoured>,
     },
     plain::<FinalizerCoversCleanup>(
@@ -149,6 +176,10 @@ pub const BUILTIN: [Builtin; 14] = [
             "once at rest, another reconcile of everything writes nothing",
         )
     },
+    convention::<MetricRules>(
+        "metric-rules",
+        "names are `namespace_subsystem_name_unit`, counters end in `_total`, a metric has at most fifty series",
+    ),
     plain::<NoDuplicateCreate>(
         "no-duplicate-create",
         "one cause does not lead to two objects",
@@ -163,9 +194,17 @@ pub const BUILTIN: [Builtin; 14] = [
         "no-task-leak",
         "a replica that was told to stop leaves no task behind",
     ),
+    convention::<OneTenantPerSeries>(
+        "one-tenant-per-series",
+        "series that name the same `namespace` name the same `tenant`",
+    ),
     plain::<OwnerRefsKept>(
         "owner-refs-kept",
         "no owner reference goes by the hand of a writer that did not know it or did not set it",
+    ),
+    convention::<ReadyAfterSync>(
+        "ready-after-sync",
+        "no webhook is served before the replica's first lists have been answered",
     ),
     plain::<SafeDelete>(
         "safe-delete",
@@ -175,6 +214,14 @@ pub const BUILTIN: [Builtin; 14] = [
         "status-not-ahead-of-spec",
         "`observedGeneration` is honest, and never goes back",
     ),
+    convention::<TracedWrites>(
+        "traced-writes",
+        "every write belongs to a reconcile or a webhook call and carries a W3C `traceparent`",
+    ),
+    convention::<WholeTraces>(
+        "whole-traces",
+        "traces that a collector took are whole, and those in which a request failed were sent",
+    ),
 ];
 
 const fn plain<P: Property + Default + 'static>(name: &'static str, says: &'static str) -> Builtin {
@@ -183,12 +230,29 @@ const fn plain<P: Property + Default + 'static>(name: &'static str, says: &'stat
         says,
         parameters: &[],
         needs: NOTHING,
+        convention: false,
         make: untuned::<P>,
     }
 }
 
-/// The names of the built-in properties, in order.
+const fn convention<P: Property + Default + 'static>(
+    name: &'static str,
+    says: &'static str,
+) -> Builtin {
+    Builtin {
+        convention: true,
+        ..plain::<P>(name, says)
+    }
+}
+
+/// The names of the built-in properties that every right operator has, in order.
 pub fn names() -> impl Iterator<Item = &'static str> {
+    let general = BUILTIN.iter().filter(|builtin| !builtin.convention);
+    general.map(|builtin| builtin.name)
+}
+
+/// The names of all built-in properties, conventions among them, in order.
+pub fn all_names() -> impl Iterator<Item = &'static str> {
     BUILTIN.iter().map(|builtin| builtin.name)
 }
 
@@ -278,7 +342,7 @@ mod tests {
 
     #[test]
     fn names_are_in_order_and_found() {
-        let all: Vec<&str> = names().collect();
+        let all: Vec<&str> = all_names().collect();
         assert!(all.is_sorted());
         assert!(all.iter().all(|name| builtin(name).is_some()));
     }

@@ -24,6 +24,7 @@ mod owner_refs_kept;
 mod safe_delete;
 mod sent;
 mod status_not_ahead_of_spec;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -33,7 +34,9 @@ use std::sync::Arc;
 
 use fake_apiserver::store::Entry;
 
-pub use builtin::{BUILTIN, Builtin, BuiltinError, Needs, Parameter, builtin, builtin_with, names};
+pub use builtin::{
+    BUILTIN, Builtin, BuiltinError, Needs, Parameter, all_names, builtin, builtin_with, names,
+};
 pub use closures::{always, eventually, sometimes};
 pub(crate) use view::key_of;
 pub use view::{LeaseSeen, ReplicaInfo, View};

@@ -7,9 +7,10 @@ use fake_apiserver::json::Value;
 use fake_apiserver::server::ApiServer;
 use fake_apiserver::store::{Entry, Object};
 
-use crate::event::{Base, Call, ObjectKey, Phase, ReconcileId, ReplicaId, Revision};
+use crate::event::{Base, Call, Effect, Event, ObjectKey, Phase, ReconcileId, ReplicaId, Revision};
 use crate::knowledge::Knowledge;
 use crate::setup::Setup;
+use crate::telemetry::Exposition;
 use crate::time::SimTime;
 use crate::trace::Trace;
 
@@ -153,6 +154,30 @@ impl View<'_> {
         })?;
         Some(lease.str_at(&["spec", "holderIdentity"]).to_owned())
             .filter(|holder| !holder.is_empty())
+    }
+
+    /// What a replica's metrics said when they were last scraped.
+    pub fn metrics(&self, replica: ReplicaId) -> Exposition {
+        let scraped = self
+            .trace
+            .records
+            .iter()
+            .rev()
+            .find_map(|record| match &record.event {
+                Event::MetricsScraped { replica: of, body } if *of == replica => Some(body),
+                _ => None,
+            });
+        let text = scraped.and_then(|body| self.trace.bodies.get(body));
+        let text = text.and_then(|text| std::str::from_utf8(text).ok());
+        Exposition::read(text.unwrap_or_default()).0
+    }
+
+    /// What changed in a simulated service, in order.
+    pub fn effects(&self, service: &str) -> impl Iterator<Item = &Effect> {
+        let all = self.trace.records.iter();
+        let of =
+            all.filter_map(move |record| record.event.effects().filter(|(of, _)| *of == service));
+        of.flat_map(|(_, effects)| effects)
     }
 
     /// The operator of a replica.

@@ -14,6 +14,7 @@ mod directed;
 mod phases;
 mod replicas;
 mod requests;
+mod services;
 mod targeted;
 mod watches;
 mod webhooks;
@@ -47,7 +48,8 @@ use self::webhooks::WebhookCall;
 use crate::choice::{Choice, TapeMode};
 use crate::entropy;
 use crate::event::{
-    CallId, Change, ChangeKind, Event, ObjectKey, ReplicaId, RequestId, Revision, StepId, WatchId,
+    CallId, Change, ChangeKind, Event, ObjectKey, ReconcileId, ReplicaId, RequestId, Revision,
+    StepId, WatchId,
 };
 use crate::gate::Gate;
 use crate::knowledge::Knowledge;
@@ -78,6 +80,7 @@ pub struct World<'s> {
     replicas: Vec<Replica>,
     requests: BTreeMap<RequestId, InFlight>,
     watches: BTreeMap<WatchId, OpenWatch>,
+    services: Vec<services::Running>,
     calls: BTreeMap<CallId, WebhookCall>,
     /// Connections of webhook calls that the server has given up, until the replica learns it.
     hung_up: Vec<(ReplicaId, oneshot::Sender<()>)>,
@@ -202,6 +205,7 @@ impl<'s> World<'s> {
                 .calls
                 .get(id)
                 .map(|call| format!("answer {}", call.name)),
+            Choice::Service(number) => self.service_name(*number),
             Choice::Chore(id) => self
                 .chores
                 .iter()
@@ -210,6 +214,7 @@ impl<'s> World<'s> {
             Choice::Inform(number) => Some(self.stand_ins.name_of_sight(*number)),
             Choice::Act(number) | Choice::Stage(number) => self.stand_ins.name_of_step(*number),
             Choice::Start(id) => Some(format!("start {}", self.replicas[id.0 as usize].name)),
+            Choice::Scrape(id) => Some(format!("scrape {}", self.replicas[id.0 as usize].name)),
             Choice::Resume(id) => Some(format!("resume {}", self.replicas[id.0 as usize].name)),
             Choice::Wake(id) => Some(format!("wake {}", self.replicas[id.0 as usize].name)),
             Choice::Workload(step) => Some(format!("workload {step}")),
@@ -231,12 +236,14 @@ impl<'s> World<'s> {
             Choice::DeliverWatch(id) => self.deliver_watch(id),
             Choice::DeliverCall(id) => self.deliver_call(id),
             Choice::DeliverAnswer(id) => self.deliver_answer(id),
+            Choice::Service(number) => self.work_service(number),
             Choice::Chore(number) => self.do_chore(number),
             Choice::Inform(number) => self.inform(number),
             Choice::Act(number) | Choice::Stage(number) => self.act(number),
             Choice::Workload(_) => self.do_workload(),
             Choice::Start(id) => self.start(id),
             Choice::Resume(id) => self.resume(id),
+            Choice::Scrape(id) => self.scrape(id),
             Choice::Unsilence(id) => self.unsilence(id),
             Choice::Bookmark(id) => self.bookmark(id),
             Choice::Unlag(number) => self.unlag(number),
@@ -445,6 +452,7 @@ impl<'s> World<'s> {
             replicas,
             requests: BTreeMap::new(),
             watches: BTreeMap::new(),
+            services: services::start(setup),
             calls: BTreeMap::new(),
             hung_up: Vec::new(),
             parked_steps: BTreeMap::new(),
@@ -480,11 +488,19 @@ impl<'s> World<'s> {
         world
     }
 
-    fn log(&mut self, at: SimTime, replica: ReplicaId, level: &str, line: String) {
+    fn log(
+        &mut self,
+        at: SimTime,
+        replica: ReplicaId,
+        reconcile: Option<ReconcileId>,
+        level: &str,
+        line: String,
+    ) {
         let replica = self.trace.replicas[replica.0 as usize].clone();
         self.trace.logs.push(LogLine {
             at,
             replica,
+            reconcile,
             level: level.to_owned(),
             line,
         });

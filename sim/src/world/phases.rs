@@ -203,6 +203,7 @@ impl World<'_> {
     fn is_quiet(&self) -> bool {
         self.requests.is_empty()
             && self.calls.is_empty()
+            && self.services_are_idle()
             && self.watches_are_idle()
             && self.control_is_idle()
             && self.all_run()

@@ -15,6 +15,7 @@ use crate::property::{LeaseSeen, ReplicaInfo};
 use crate::replica::{Ended, Process};
 use crate::setup::{CrashPoint, Fault, Setup};
 use crate::spans::{self, SpanNote};
+use crate::telemetry::Metrics;
 use crate::time::{DurationRange, SimTime};
 
 /// A process that ended by itself is started again after this long, as the kubelet would.
@@ -127,6 +128,10 @@ impl World<'_> {
             gate: self.gate.clone(),
             replica: id,
         };
+        let metrics = Metrics {
+            gate: self.gate.clone(),
+            replica: id,
+        };
         let replica = self.replica(id);
         replica.incarnation += 1;
         replica.stopping = false;
@@ -148,6 +153,7 @@ impl World<'_> {
                 namespace,
                 identity,
                 shutdown,
+                metrics,
                 doors,
             })
         };
@@ -161,7 +167,43 @@ impl World<'_> {
             incarnation,
         });
         self.cause = Some(step);
+        self.offer_scrape(id);
         self.step(id, || {});
+    }
+
+    fn offer_scrape(&mut self, id: ReplicaId) {
+        if let Some(every) = self.setup.telemetry.scrape {
+            let at = entropy::now() + every;
+            self.agenda.put(Choice::Scrape(id), at);
+        }
+    }
+
+    /// Reads the metrics that a replica shows: its own code renders them.
+    pub(super) fn scrape(&mut self, id: ReplicaId) {
+        if self.replica(id).paused_until.is_some() {
+            // It does not answer; the next one may.
+            return self.offer_scrape(id);
+        }
+        let renders: Vec<_> = {
+            let queue = self.gate.queue();
+            let of = queue.metrics.iter().filter(|(of, _)| *of == id);
+            of.map(|(_, render)| render.clone()).collect()
+        };
+        let mut text = String::new();
+        if !renders.is_empty() {
+            self.step(id, || {
+                for render in &renders {
+                    text.push_str(&render());
+                }
+            });
+        }
+        if !text.is_empty() && self.replica(id).is_running() {
+            let body = self.trace.keep(&Bytes::from(text));
+            self.record(Event::MetricsScraped { replica: id, body });
+        }
+        if self.replica(id).is_running() {
+            self.offer_scrape(id);
+        }
     }
 
     /// Time has come for a timer of the replica.
@@ -180,13 +222,17 @@ impl World<'_> {
         self.struck_while_running(id, choice)
     }
 
-    /// Whether a message's order is not free after all: its replica is paused, or the server stalls.
+    /// Whether a message has to wait for its time: its replica is paused, it is delayed, or the server stalls.
     pub(super) fn is_held_up(&self, choice: &Choice) -> bool {
         let now = entropy::now();
-        if let Choice::DeliverReply(id) = choice
-            && let Some(request) = self.requests.get(id)
-            && request.stalled_until.is_some_and(|until| until > now)
-        {
+        let not_before = match choice {
+            Choice::CommitRequest(id) | Choice::DeliverReply(id) => {
+                self.requests.get(id).map(|request| request.not_before)
+            }
+            Choice::DeliverCall(id) => self.calls.get(id).map(|call| call.not_before),
+            _ => None,
+        };
+        if not_before.is_some_and(|at| at > now) {
             return true;
         }
         let replica = match choice {
@@ -315,7 +361,26 @@ impl World<'_> {
                         reconcile,
                     });
                 }
-                SpanNote::Logged { at, level, line } => self.log(at, id, level, line),
+                SpanNote::Logged {
+                    at,
+                    reconcile,
+                    level,
+                    line,
+                } => self.log(at, id, reconcile, level, line),
+                SpanNote::Opened(mut span) => {
+                    span.replica.clone_from(&self.replica(id).name);
+                    self.trace.spans.push(span);
+                }
+                SpanNote::Told { span, fields } => {
+                    if let Some(span) = self.trace.spans.get_mut(span) {
+                        span.fields.extend(fields);
+                    }
+                }
+                SpanNote::Closed { span, at } => {
+                    if let Some(span) = self.trace.spans.get_mut(span) {
+                        span.closed = Some(at);
+                    }
+                }
             }
         }
     }
@@ -420,6 +485,7 @@ impl World<'_> {
         replica.paused_until = None;
         self.agenda.remove(&Choice::Wake(id));
         self.agenda.remove(&Choice::Resume(id));
+        self.agenda.remove(&Choice::Scrape(id));
         self.drop_requests(id);
         self.drop_watches(id);
         self.drop_calls(id);

@@ -23,6 +23,11 @@ pub(super) struct InFlight {
     pub(super) server: u32,
     pub(super) call: Call,
     pub(super) name: String,
+    pub(super) id: RequestId,
+    /// The service it goes to; none for the API server.
+    pub(super) service: Option<String>,
+    /// It is delayed until then, or the server does not answer before.
+    pub(super) not_before: SimTime,
     /// The trace it belongs to, as it says.
     pub(super) traceparent: Option<String>,
     http: Option<http::Request<Bytes>>,
@@ -32,8 +37,6 @@ pub(super) struct InFlight {
     /// The body of the answer, to read what the client learns by it.
     learnt: Bytes,
     status: u16,
-    /// The server does not answer before this.
-    pub(super) stalled_until: Option<SimTime>,
     /// The record of its last move.
     moved: StepId,
     committed: bool,
@@ -42,6 +45,52 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    pub(super) fn new(
+        sent: Sent,
+        incarnation: u32,
+        server: u32,
+        call: Call,
+        name: String,
+        moved: StepId,
+    ) -> InFlight {
+        InFlight {
+            replica: sent.replica,
+            incarnation,
+            reconcile: sent.reconcile,
+            server,
+            call,
+            name,
+            id: sent.request,
+            service: None,
+            not_before: SimTime::ZERO,
+            traceparent: None,
+            http: Some(sent.http),
+            reply: Some(sent.reply),
+            answer: None,
+            learnt: Bytes::new(),
+            status: 0,
+            moved,
+            committed: false,
+            selects: false,
+        }
+    }
+
+    /// A service has answered; the answer leaves after that long.
+    pub(super) fn answered(&mut self, response: http::Response<Body>, takes_us: u64) {
+        self.committed = true;
+        self.status = response.status().as_u16();
+        self.answer = Some(Ok(response));
+        if takes_us > 0 {
+            self.not_before = SimTime(entropy::now().0 + takes_us);
+        }
+    }
+
+    /// It does not get anywhere.
+    pub(super) fn fail(&mut self, error: TransportError) {
+        self.committed = true;
+        self.answer = Some(Err(error));
+    }
+
     pub(super) fn is_committed(&self) -> bool {
         self.committed
     }
@@ -57,7 +106,10 @@ pub(super) struct StatusHead {
 
 impl World<'_> {
     /// A replica has sent a request.
-    pub(super) fn send(&mut self, sent: Sent) {
+    pub(super) fn send(&mut self, mut sent: Sent) {
+        if let Some(service) = sent.service.take() {
+            return self.send_to_service(sent, service);
+        }
         let replica = &self.replicas[sent.replica.0 as usize];
         let (incarnation, server) = (replica.incarnation, replica.server);
         let (path, query) = (
@@ -92,30 +144,50 @@ impl World<'_> {
             webhook: sent.webhook,
             traceparent: traceparent.clone(),
         });
-        let request = InFlight {
-            replica: sent.replica,
-            incarnation,
-            reconcile: sent.reconcile,
-            server,
-            call,
-            name,
-            traceparent,
-            http: Some(sent.http),
-            reply: Some(sent.reply),
-            answer: None,
-            learnt: Bytes::new(),
-            status: 0,
-            stalled_until: None,
-            moved,
-            committed: false,
-            selects,
-        };
-        self.requests.insert(sent.request, request);
-        if !self.held.contains(&sent.replica) {
-            let at = entropy::now().0 + self.latency("request", self.setup.timing.request);
-            self.agenda
-                .put(Choice::CommitRequest(sent.request), SimTime(at));
+        let (id, replica) = (sent.request, sent.replica);
+        let mut request = InFlight::new(sent, incarnation, server, call, name, moved);
+        request.traceparent = traceparent;
+        request.selects = selects;
+        self.requests.insert(id, request);
+        if !self.held.contains(&replica) {
+            self.set_out(id);
         }
+    }
+
+    /// How long a message of a request travels.
+    fn travel_us(&mut self, site: &'static str, id: RequestId) -> u64 {
+        let service = self
+            .requests
+            .get(&id)
+            .and_then(|one| one.service.as_deref());
+        let range = match service {
+            Some(service) => self.service_latency(service),
+            None => self.setup.timing.request,
+        };
+        self.latency(site, range)
+    }
+
+    /// A request sets out: it may be next from now on, or after a delay.
+    pub(super) fn set_out(&mut self, id: RequestId) {
+        let mut at = SimTime(entropy::now().0 + self.travel_us("request", id));
+        let delayed = self.strike(
+            "delay",
+            |world, fault| matches!(fault, Fault::Delay { on, .. } if world.matches(on, id)),
+        );
+        if let Some(Fault::Delay { lasting, .. }) = delayed {
+            let for_us = self.chooser.delay("delayed", *lasting);
+            at = SimTime(at.0 + for_us);
+            if let Some(request) = self.requests.get_mut(&id) {
+                request.not_before = at;
+                let replica = request.replica;
+                self.record(Event::RequestDelayed {
+                    replica,
+                    request: id,
+                    for_us,
+                });
+            }
+        }
+        self.agenda.put(Choice::CommitRequest(id), at);
     }
 
     /// A request reaches the API server.
@@ -130,6 +202,7 @@ impl World<'_> {
             return;
         }
         let (server, http) = (request.server, request.http.take());
+        let service = request.service.clone();
         let refused = self.strike(
             "refuse",
             |world, fault| matches!(fault, Fault::Refuse { on, .. } if world.matches(on, id)),
@@ -143,6 +216,9 @@ impl World<'_> {
             return self.refuse(id, *status, *retry_after_s);
         }
         let Some(http) = http else { return };
+        if let Some(service) = service {
+            return self.commit_to_service(id, &service, http);
+        }
         self.serve(|api, cx| api.submit(cx, ServerId(server), server::RequestId(id.0), http));
     }
 
@@ -224,7 +300,13 @@ impl World<'_> {
     }
 
     /// The moments right after a commit, where operators break.
-    fn after_commit(&mut self, id: RequestId, replica: ReplicaId, wrote: bool, moved: StepId) {
+    pub(super) fn after_commit(
+        &mut self,
+        id: RequestId,
+        replica: ReplicaId,
+        wrote: bool,
+        moved: StepId,
+    ) {
         let operator = self.operator_of(replica).to_owned();
         let struck = self.strike("commit", |world, fault| match fault {
             Fault::Crash {
@@ -264,9 +346,9 @@ impl World<'_> {
                 });
                 let until = SimTime(entropy::now().0 + for_us);
                 if let Some(request) = self.requests.get_mut(&id) {
-                    request.stalled_until = Some(until);
+                    request.not_before = request.not_before.max(until);
                 }
-                self.reply_at(id, moved, until);
+                self.reply_at(id, moved, 0);
             }
             _ => self.reply_later(id, moved),
         }
@@ -304,12 +386,13 @@ impl World<'_> {
         self.reply_later(id, moved);
     }
 
-    fn reply_later(&mut self, id: RequestId, moved: StepId) {
-        let latency = self.latency("reply", self.setup.timing.request);
-        self.reply_at(id, moved, SimTime(entropy::now().0 + latency));
+    pub(super) fn reply_later(&mut self, id: RequestId, moved: StepId) {
+        let latency = self.travel_us("reply", id);
+        self.reply_at(id, moved, latency);
     }
 
-    fn reply_at(&mut self, id: RequestId, moved: StepId, at: SimTime) {
+    /// The reply arrives after that long, or that long after it leaves.
+    fn reply_at(&mut self, id: RequestId, moved: StepId, latency_us: u64) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -318,7 +401,9 @@ impl World<'_> {
             return;
         }
         request.moved = moved;
-        self.agenda.put(Choice::DeliverReply(id), at);
+        let leaves = entropy::now().max(request.not_before);
+        self.agenda
+            .put(Choice::DeliverReply(id), SimTime(leaves.0 + latency_us));
     }
 
     /// A reply reaches the replica.
@@ -430,7 +515,15 @@ impl World<'_> {
         let any = |list: &[String], value: &str| {
             list.is_empty() || list.iter().any(|one| one.eq_ignore_ascii_case(value))
         };
+        let to = match &request.service {
+            Some(service) => filter
+                .services
+                .iter()
+                .any(|one| one == "*" || one == service),
+            None => filter.services.is_empty(),
+        };
         request.call.verb != "watch"
+            && to
             && filter.webhooks.is_empty()
             && any(&filter.verbs, &request.call.verb)
             && any(&filter.operators, self.operator_of(request.replica))

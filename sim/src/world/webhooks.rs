@@ -29,6 +29,8 @@ pub(super) struct WebhookCall {
     http: Option<http::Request<Bytes>>,
     /// When the server gives up.
     until: SimTime,
+    /// It is delayed until then.
+    pub(super) not_before: SimTime,
     /// Who serves it, once it has arrived there.
     pub(super) replica: Option<ReplicaId>,
     /// Dropped when the server does not wait any more.
@@ -77,6 +79,7 @@ impl World<'_> {
                 name,
                 http: Some(http),
                 until: SimTime(entropy::now().0 + us(call.timeout)),
+                not_before: SimTime::ZERO,
                 replica: None,
                 connection: None,
                 answer: None,
@@ -84,7 +87,19 @@ impl World<'_> {
             },
         );
         let at = entropy::now().0 + self.latency("webhook", self.setup.timing.request);
-        self.agenda.put(Choice::DeliverCall(webhook), SimTime(at));
+        let delayed = self.strike("delay", |world, fault| {
+            matches!(fault, Fault::Delay { on, .. } if world.matches_call(on, webhook))
+        });
+        let mut at = SimTime(at);
+        if let Some(Fault::Delay { lasting, .. }) = delayed {
+            let for_us = self.chooser.delay("delayed", *lasting);
+            at = SimTime(at.0 + for_us);
+            self.record(Event::WebhookDelayed { webhook, for_us });
+            if let Some(call) = self.calls.get_mut(&webhook) {
+                call.not_before = at;
+            }
+        }
+        self.agenda.put(Choice::DeliverCall(webhook), at);
     }
 
     /// The replicas that serve an address now, in order.

@@ -16,6 +16,7 @@ mod owner_refs_kept;
 mod safe_delete;
 mod status_not_ahead_of_spec;
 mod storm;
+mod telemetry;
 mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
