@@ -2,7 +2,7 @@
 //!
 //! A module per folder of `scenarios/`; in it each file is one lesson: the race as a timeline in its header, the wrong
 //! line marked, and the fix beside it. `webapp` holds the custom resource and the wiring they share, `lease` the election.
-//! The operators know nothing of the simulation; only the folders' registries do, which give them names.
+//! The operators know nothing of the simulation but the doors of their context; the folders' registries give them names.
 
 pub mod lease;
 pub mod webapp;
@@ -10,6 +10,7 @@ pub mod webapp;
 pub mod control;
 pub mod lifecycle;
 pub mod races;
+pub mod telemetry;
 
 use sim::operator::Operators;
 
@@ -28,5 +29,6 @@ use twins;
 pub fn all() -> Operators {
     let operators = races::register(Operators::new());
     let operators = control::register(operators);
-    lifecycle::register(operators)
+    let operators = lifecycle::register(operators);
+    telemetry::register(operators)
 }

@@ -1,0 +1,147 @@
+//! T3 exporter-backpressure: the collector is slow, and the operator keeps everything for it.
+//!
+//! ```text
+//!   events       export queue, unbounded        collector (1 batch a second)
+//!     30  ──▶    30                             ■
+//!    300  ──▶    290                            ■ ■ ■ ■
+//!      …         out of memory: the operator is the outage that it reports
+//!
+//!   events       queue of 64                    what is still taken in
+//!                0 … 54   (≤ 85 %)              everything
+//!                55 …     (over 85 %)           no debug spans; then every second one; then errors alone
+//! ```
+//!
+//! Telemetry must not hold up the work and must not outgrow it. The fixed twin's queue has an end, and it says what is
+//! given up first: what is worth least.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde_json::{Value, json};
+use sim::{service::ServiceClient, telemetry::Metrics};
+
+use crate::webapp::{Error, WebApp, beside, control};
+
+const CAPACITY: usize = 64;
+const HIGH: usize = CAPACITY * 85 / 100;
+
+/// What a span is worth.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    Debug,
+    Work,
+    Error,
+}
+
+#[derive(Default)]
+struct Queue {
+    spans: VecDeque<Value>,
+    offered: u64,
+}
+
+#[derive(Clone)]
+struct Exporter {
+    queue: Arc<Mutex<Queue>>,
+    bounded: bool,
+}
+
+impl Exporter {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offer(&self, worth: Worth, span: Value) {
+        let mut queue = self.lock();
+        queue.offered += 1;
+        if self.bounded {
+            let halved = queue.offered.is_multiple_of(2);
+            let taken = match queue.spans.len() {
+                ..HIGH => true,
+                HIGH..60 => worth > Worth::Debug,
+                60..62 => worth > Worth::Debug && halved || worth == Worth::Error,
+                62..CAPACITY => worth == Worth::Error,
+                _ => false,
+            };
+            if !taken {
+                return;
+            }
+        } // WRONG without it: whatever the collector does not take stays here.
+        queue.spans.push_back(span);
+    }
+}
+
+/// Keeps everything.
+pub async fn buggy(client: Client, collector: ServiceClient, metrics: Metrics) {
+    run(client, collector, metrics, false).await;
+}
+
+/// Keeps what there is room for, the most valuable first.
+pub async fn fixed(client: Client, collector: ServiceClient, metrics: Metrics) {
+    run(client, collector, metrics, true).await;
+}
+
+async fn run(client: Client, collector: ServiceClient, metrics: Metrics, bounded: bool) {
+    let exporter = Exporter {
+        queue: Arc::default(),
+        bounded,
+    };
+    let shown = exporter.clone();
+    metrics.register(move || {
+        let name = "webapp_exporter_queue_spans";
+        format!("# TYPE {name} gauge\n{name} {}\n", shown.lock().spans.len())
+    });
+    let reconciles = exporter.clone();
+    let apps = control(client, move |app, client| {
+        roll_out(app, client, reconciles.clone())
+    });
+    futures::join!(apps, export(collector, exporter));
+}
+
+async fn roll_out(app: Arc<WebApp>, client: Client, exporter: Exporter) -> Result<Action, Error> {
+    for step in 0..4 {
+        let name = format!("{} step {step}", app.name_any());
+        exporter.offer(Worth::Debug, json!({"name": name}));
+    }
+    let apps: Api<WebApp> = beside(&app, client)?;
+    let patch = Patch::Merge(json!({"status": {"size": app.spec.size}}));
+    let written = apps
+        .patch_status(&app.name_any(), &PatchParams::default(), &patch)
+        .await;
+    let worth = match written {
+        Ok(_) => Worth::Work,
+        Err(_) => Worth::Error,
+    };
+    exporter.offer(worth, json!({"name": app.name_any()}));
+    written?;
+    Ok(Action::await_change())
+}
+
+/// Sends eight spans at a time.
+async fn export(collector: ServiceClient, exporter: Exporter) {
+    loop {
+        let batch: Vec<Value> = {
+            let mut queue = exporter.lock();
+            let count = queue.spans.len().min(8);
+            queue.spans.drain(..count).collect()
+        };
+        if batch.is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        }
+        let spans = json!({"batch": batch});
+        loop {
+            match collector.request("POST", "/v1/traces", spans.clone()).await {
+                Ok(reply) if reply.is_success() => break,
+                _ => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+}
