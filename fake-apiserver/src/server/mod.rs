@@ -483,6 +483,4 @@ impl ApiServer {
 #[cfg(test)]
 mod guarantees_tests;
 #[cfg(test)]
-mod model_tests;
-#[cfg(test)]
 mod tests;
