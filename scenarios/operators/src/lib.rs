@@ -7,6 +7,7 @@
 pub mod lease;
 pub mod webapp;
 
+pub mod api;
 pub mod control;
 pub mod lifecycle;
 pub mod races;
@@ -30,5 +31,6 @@ pub fn all() -> Operators {
     let operators = races::register(Operators::new());
     let operators = control::register(operators);
     let operators = lifecycle::register(operators);
-    telemetry::register(operators)
+    let operators = telemetry::register(operators);
+    api::register(operators)
 }
