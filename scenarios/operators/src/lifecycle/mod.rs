@@ -4,17 +4,21 @@ pub mod avalanche;
 pub mod deadline_hole;
 pub mod nested_timeout;
 pub mod watch_chain_leak;
+pub mod webhook_hang;
 pub mod worker_without_stop;
 
 use sim::operator::Operators;
 
 /// The operators of this folder's scenarios.
 pub(crate) fn register(operators: Operators) -> Operators {
-    crate::twins!(operators;
+    let operators = crate::twins!(operators;
         avalanche(client, shutdown),
         deadline_hole(client),
         nested_timeout(client),
         watch_chain_leak(client, shutdown),
         worker_without_stop(client, shutdown),
-    )
+    );
+    operators
+        .add("webhook_hang::buggy", webhook_hang::buggy)
+        .add("webhook_hang::fixed", webhook_hang::fixed)
 }
