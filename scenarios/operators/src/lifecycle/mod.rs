@@ -3,6 +3,7 @@
 pub mod avalanche;
 pub mod deadline_hole;
 pub mod nested_timeout;
+pub mod shared_config;
 pub mod watch_chain_leak;
 pub mod webhook_hang;
 pub mod worker_without_stop;
@@ -15,6 +16,7 @@ pub(crate) fn register(operators: Operators) -> Operators {
         avalanche(client, shutdown),
         deadline_hole(client),
         nested_timeout(client),
+        shared_config(client),
         watch_chain_leak(client, shutdown),
         worker_without_stop(client, shutdown),
     );
