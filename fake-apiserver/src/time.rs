@@ -6,6 +6,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use crate::json::CompactString;
+
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
@@ -27,19 +29,20 @@ impl Timestamp {
     }
 
     /// The form of `metav1.Time`: `2026-01-02T03:04:05Z`.
-    pub fn rfc3339(self) -> String {
-        let mut out = String::with_capacity(27);
-        self.write_date_time(&mut out);
+    pub fn rfc3339(self) -> CompactString {
+        let mut out = self.date_time();
         out.push('Z');
         out
     }
 
     /// The form of `metav1.MicroTime`: `2026-01-02T03:04:05.000006Z`.
-    pub fn rfc3339_micro(self) -> String {
-        let mut out = String::with_capacity(27);
-        self.write_date_time(&mut out);
+    pub fn rfc3339_micro(self) -> CompactString {
+        let mut out = self.date_time();
         out.push('.');
-        push_padded(&mut out, self.0.rem_euclid(1_000_000), 6);
+        let micros = self.0.rem_euclid(1_000_000) as u32;
+        for place in [100_000, 10_000, 1_000, 100, 10, 1] {
+            out.push(digit(micros / place));
+        }
         out.push('Z');
         out
     }
@@ -93,21 +96,25 @@ impl Timestamp {
         Some(Timestamp((seconds - offset) * 1_000_000 + micros))
     }
 
-    fn write_date_time(self, out: &mut String) {
+    fn date_time(self) -> CompactString {
         let seconds = self.seconds();
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
         let second = seconds.rem_euclid(86_400);
-        push_padded(out, year, 4);
-        for (separator, number) in [
-            ('-', month),
-            ('-', day),
-            ('T', second / 3600),
-            (':', second / 60 % 60),
-            (':', second % 60),
+        let year = year.rem_euclid(10_000);
+        let mut text = *b"YYYY-MM-DDTHH:MM:SS";
+        for (at, number) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, second / 3600),
+            (14, second / 60 % 60),
+            (17, second % 60),
         ] {
-            out.push(separator);
-            push_padded(out, number, 2);
+            text[at] = digit(number as u32 / 10) as u8;
+            text[at + 1] = digit(number as u32) as u8;
         }
+        CompactString::from_utf8(text).expect("digits are ASCII")
     }
 }
 
@@ -133,11 +140,9 @@ impl Sub for Timestamp {
     }
 }
 
-fn push_padded(out: &mut String, number: i64, width: u32) {
-    for position in (0..width).rev() {
-        let digit = number / 10_i64.pow(position) % 10;
-        out.push((b'0' + digit as u8) as char);
-    }
+/// The last digit of a number.
+fn digit(number: u32) -> char {
+    (b'0' + (number % 10) as u8) as char
 }
 
 /// Days since the epoch of a date of the proleptic Gregorian calendar (years begin in March, so the leap day is last).

@@ -111,7 +111,7 @@ fn built_in() -> Vec<(String, Kind)> {
     let registry = fake_apiserver::registry::Registry::new();
     let row = |row: &std::sync::Arc<fake_apiserver::registry::Resource>| {
         let kind = Kind {
-            api_version: row.api_version(),
+            api_version: row.api_version().to_owned(),
             namespaced: row.namespaced,
         };
         (row.kind.to_string(), kind)

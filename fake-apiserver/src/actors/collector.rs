@@ -69,13 +69,16 @@ fn blocks(reference: &Value) -> bool {
 
 impl Collector {
     pub(super) fn observe(core: &mut Core, entry: &Arc<Entry>) {
-        let uid = CompactString::from(entry.uid());
         let old_owners = entry
             .old
             .as_ref()
             .map_or(&[][..], |old| owners(old.value()));
         let new_owners = entry.new().map_or(&[][..], |new| owners(new.value()));
         let changed = old_owners != new_owners;
+        if !changed && entry.new().is_some_and(|new| !new.is_terminating()) {
+            return;
+        }
+        let uid = CompactString::from(entry.uid());
         if changed {
             core.actors.collector().relink(entry, &uid, new_owners);
         }

@@ -19,8 +19,7 @@ pub(crate) struct Expiry {
 impl Expiry {
     pub(super) fn observe(core: &mut Core, entry: &Arc<Entry>) {
         let seconds = core.config.event_ttl_seconds;
-        let events = core.registry.find("", "v1", "events");
-        if seconds == 0 || events.is_none_or(|row| row.id != entry.resource) {
+        if seconds == 0 || core.registry.events().id != entry.resource {
             return;
         }
         let expiry = core.actors.expiry();

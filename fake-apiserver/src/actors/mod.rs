@@ -137,12 +137,12 @@ impl Actors {
 
     /// Does what a controller asks the API server for, as an administrator and through admission.
     pub(crate) fn act(s: &mut Session<'_>, chore: &Chore) -> Result<(), Halt> {
-        s.user = User {
+        s.user = Arc::new(User {
             name: "admin".into(),
             uid: "admin".into(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],
             ..User::default()
-        };
+        });
         match chore {
             Chore::CollectGarbage { uid, .. } => Collector::act(s, uid),
             Chore::Namespace { name } => Namespaces::act(s, name),

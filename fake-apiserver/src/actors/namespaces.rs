@@ -36,8 +36,7 @@ pub(crate) struct Namespaces {
 
 impl Namespaces {
     pub(super) fn observe(core: &mut Core, entry: &Arc<Entry>) {
-        let namespaces = core.registry.find("", "v1", "namespaces");
-        if namespaces.is_some_and(|row| row.id == entry.resource) {
+        if core.registry.namespaces().id == entry.resource {
             let name = CompactString::from(entry.key.as_str());
             let unfinished = entry
                 .new()

@@ -132,7 +132,7 @@ impl Input {
             request,
             namespace,
             check,
-            user: s.user.clone(),
+            user: User::clone(&s.user),
         })
     }
 }

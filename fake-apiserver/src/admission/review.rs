@@ -53,10 +53,10 @@ fn kind_of(row: &Resource, subresource: &str) -> (String, String, String) {
     match row.subresource(subresource) {
         Some(sub) if !subresource.is_empty() => {
             let group_version = match &sub.group_version {
-                Some(text) => text.to_string(),
+                Some(text) => text.as_str(),
                 None => row.api_version(),
             };
-            let (group, version) = crate::registry::split_api_version(&group_version);
+            let (group, version) = crate::registry::split_api_version(group_version);
             (group.to_owned(), version.to_owned(), sub.kind.to_string())
         }
         _ => (

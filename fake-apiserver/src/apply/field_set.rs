@@ -85,6 +85,16 @@ impl FieldSet {
         drop_member(&mut self.0, path);
     }
 
+    /// Removes members of one node, leaving what is below them.
+    pub(crate) fn drop_members_below(&mut self, node: &str, members: &[&str]) {
+        change_below(&mut self.0, node, |node| {
+            for member in members {
+                drop_member(node, &[member]);
+            }
+            None
+        });
+    }
+
     /// The members both sets have.
     pub(crate) fn intersection(&self, other: &FieldSet) -> FieldSet {
         FieldSet(intersection(&self.0, &other.0))
@@ -340,7 +350,16 @@ pub(crate) fn item_key<'a>(keys: impl Iterator<Item = (&'a str, &'a Value)>) -> 
 
 /// The element of an object's field.
 pub(crate) fn field_key(name: &str) -> CompactString {
-    let mut key = CompactString::with_capacity(name.len() + 2);
+    let mut short = [0; 24];
+    let length = name.len() + 2;
+    if let Some(key) = short.get_mut(..length) {
+        key[..2].copy_from_slice(b"f:");
+        key[2..].copy_from_slice(name.as_bytes());
+        if let Ok(key) = std::str::from_utf8(key) {
+            return CompactString::from(key);
+        }
+    }
+    let mut key = CompactString::with_capacity(length);
     key.push_str("f:");
     key.push_str(name);
     key

@@ -50,7 +50,7 @@ impl Tracking<'_> {
     }
 
     pub(crate) fn time(&self) -> Option<CompactString> {
-        Some(CompactString::from(self.now.rfc3339()))
+        Some(self.now.rfc3339())
     }
 }
 
@@ -274,9 +274,7 @@ pub(crate) fn strip(set: &mut FieldSet) {
         "f:managedFields",
         "f:resourceVersion",
     ];
-    for key in METADATA {
-        set.drop_member(&["f:metadata", key]);
-    }
+    set.drop_members_below("f:metadata", &METADATA);
     for key in TOP {
         set.drop_member(&[key]);
     }

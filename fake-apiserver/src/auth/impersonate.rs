@@ -10,6 +10,12 @@ use crate::request::{RequestInfo, User};
 use crate::status::Status;
 use http::HeaderMap;
 
+/// Whether a header asks to act as somebody else.
+pub fn impersonates(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys();
+    names.any(|name| name.as_str().starts_with("impersonate-"))
+}
+
 /// The user to act as: `user` itself if no header asks for another.
 pub fn impersonate(
     user: User,
@@ -18,10 +24,7 @@ pub fn impersonate(
     path: &str,
     grants: &dyn Grants,
 ) -> Result<User, Status> {
-    if !headers
-        .keys()
-        .any(|name| name.as_str().starts_with("impersonate-"))
-    {
+    if !impersonates(headers) {
         return Ok(user);
     }
     let text = |name: &str| {
@@ -159,5 +162,5 @@ fn without_name(uid: &str, groups: &[String], target: &User) -> Status {
 
 /// Keys of extras are lower case and percent-encoded in headers.
 fn unescape(key: &str) -> String {
-    crate::request::query::decode(key, false)
+    crate::request::query::decode(key, false).into_owned()
 }

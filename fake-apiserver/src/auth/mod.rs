@@ -16,7 +16,7 @@ mod stored;
 
 pub use authenticate::{anonymous, authenticate, service_account_groups, with_default_groups};
 pub use bootstrap::bootstrap;
-pub use impersonate::impersonate;
+pub use impersonate::{impersonate, impersonates};
 pub use rbac::{Attributes, Decision, Grants};
 pub use stored::Stored;
 

@@ -56,13 +56,13 @@ impl Attributes {
     pub fn of_request(info: &RequestInfo, path: &str) -> Attributes {
         Attributes {
             is_resource: info.is_resource,
-            verb: info.verb.clone(),
-            group: info.group.clone(),
-            version: info.version.clone(),
-            resource: info.resource.clone(),
-            subresource: info.subresource.clone(),
-            namespace: info.namespace.clone(),
-            name: info.name.clone(),
+            verb: info.verb.to_string(),
+            group: info.group.to_string(),
+            version: info.version.to_string(),
+            resource: info.resource.to_string(),
+            subresource: info.subresource.to_string(),
+            namespace: info.namespace.to_string(),
+            name: info.name.to_string(),
             path: path.to_owned(),
         }
     }

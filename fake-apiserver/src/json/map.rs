@@ -24,6 +24,25 @@ impl Map {
         }
     }
 
+    /// A copy without one of the fields.
+    pub fn clone_without(&self, key: &str) -> Map {
+        // Room for one more: what is left out here often comes back in another form.
+        let mut fields = Vec::with_capacity(self.fields.len() + 1);
+        fields.extend(self.fields.iter().filter(|(name, _)| name != key).cloned());
+        Map { fields }
+    }
+
+    /// Adds a field whose key is above all others; hands it back if it is not.
+    pub fn push(&mut self, key: CompactString, value: Value) -> Result<(), (CompactString, Value)> {
+        match self.fields.last() {
+            Some((last, _)) if *last >= key => Err((key, value)),
+            _ => {
+                self.fields.push((key, value));
+                Ok(())
+            }
+        }
+    }
+
     /// Number of fields.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -91,13 +110,12 @@ impl Map {
 
     /// The field's value, set to `default` first if absent.
     pub fn get_or_insert(&mut self, key: &str, default: impl Into<Value>) -> &mut Value {
-        let i = match self.find(key) {
-            Ok(i) => i,
-            Err(i) => {
-                self.fields.insert(i, (key.into(), default.into()));
-                i
-            }
-        };
+        // Mostly it is there.
+        let i = self.position(key).unwrap_or_else(|| {
+            let i = self.find(key).unwrap_or_else(|i| i);
+            self.fields.insert(i, (key.into(), default.into()));
+            i
+        });
         &mut self.fields[i].1
     }
 

@@ -183,6 +183,9 @@ impl Parser<'_> {
     }
 
     fn put(&mut self, map: &mut Map, key: CompactString, value: Value) {
+        let Err((key, value)) = map.push(key, value) else {
+            return;
+        };
         if map.contains_key(&key) {
             // A hundred are told, as the real decoder does.
             if self.duplicates.len() < 100 {
@@ -312,17 +315,21 @@ impl Parser<'_> {
         self.at += 1;
         let start = self.at;
         // The common case has nothing to unescape and is copied once.
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let raw = &self.bytes[start..self.at];
-                    self.at += 1;
-                    return Ok(CompactString::from_utf8_lossy(raw));
-                }
-                Some(b'\\') => break,
-                Some(byte) if byte >= 0x20 => self.at += 1,
-                _ => return Err(self.unexpected("in string literal")),
+        let rest = &self.bytes[start..];
+        let ends = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        self.at = start + length;
+        match self.peek() {
+            Some(b'"') => {
+                let raw = &self.bytes[start..self.at];
+                self.at += 1;
+                return Ok(match std::str::from_utf8(raw) {
+                    Ok(text) => CompactString::from(text),
+                    Err(_) => CompactString::from_utf8_lossy(raw),
+                });
             }
+            Some(b'\\') => {}
+            _ => return Err(self.unexpected("in string literal")),
         }
         let mut out = self.bytes[start..self.at].to_vec();
         loop {

@@ -7,15 +7,24 @@ use std::collections::BTreeSet;
 use crate::json::{self, Duplicates, Map, Value};
 use crate::status::{Status, go_quote};
 
-/// Applies a merge patch; also returns what strict validation has against the patch.
+/// Applies a merge patch to a copy of a live object; also returns what strict validation has against the patch.
+/// `tracked` says that managedFields the patch does not speak of are wanted too.
 pub(crate) fn merge_patch(
-    mut document: Value,
+    live: &Value,
     body: &[u8],
+    tracked: bool,
 ) -> Result<(Value, Vec<String>), Status> {
     let bad = |text: &str| Status::bad_request(format!("error decoding patch: {text}"));
     let parsed = json::parse_with(body, Duplicates::Last).map_err(|e| bad(&e.message))?;
-    match parsed.value {
-        Value::Object(patch) => merge_maps(document.make_object(), patch),
+    let document = match parsed.value {
+        Value::Object(patch) => {
+            let mut document = match tracked || speaks_of_managed_fields(&patch) {
+                true => live.clone(),
+                false => without_managed_fields(live),
+            };
+            merge_maps(document.make_object(), patch);
+            document
+        }
         Value::Null => return Err(Status::bad_request("Invalid JSON Patch")),
         other => {
             return Err(bad(&format!(
@@ -23,13 +32,36 @@ pub(crate) fn merge_patch(
                 other.type_name()
             )));
         }
-    }
+    };
     let strict = parsed
         .duplicates
         .iter()
         .map(|path| format!("duplicate field {}", go_quote(path)))
         .collect();
     Ok((document, strict))
+}
+
+fn speaks_of_managed_fields(patch: &Map) -> bool {
+    match patch.get("metadata") {
+        None => false,
+        Some(Value::Object(metadata)) => metadata.contains_key("managedFields"),
+        Some(_) => true,
+    }
+}
+
+fn without_managed_fields(live: &Value) -> Value {
+    let Value::Object(map) = live else {
+        return live.clone();
+    };
+    let mut copy = map.clone_without("metadata");
+    if let Some(metadata) = map.get("metadata") {
+        let metadata = match metadata {
+            Value::Object(map) => Value::Object(map.clone_without("managedFields")),
+            other => other.clone(),
+        };
+        copy.insert("metadata", metadata);
+    }
+    Value::Object(copy)
 }
 
 fn merge_maps(into: &mut Map, patch: Map) {

@@ -61,6 +61,26 @@ impl Patched {
     }
 }
 
+/// [`patch()`] where nobody looks at the document's managedFields: those of the live object are left out unless the patch
+/// speaks of them. They are most of a small object, and tracking takes the live ones anyway.
+pub fn patch_untracked(
+    patch_type: PatchType,
+    live: &Value,
+    body: &[u8],
+    schema: &Schema,
+) -> Result<Patched, Status> {
+    if patch_type != PatchType::Merge {
+        return patch(patch_type, live, body, schema);
+    }
+    let (value, strict) = merge::merge_patch(live, body, false)?;
+    Ok(Patched {
+        value,
+        strict,
+        quote: String::new(),
+        patch_type,
+    })
+}
+
 /// Patches a live object. `schema` gives merge keys and list kinds to a strategic merge.
 pub fn patch(
     patch_type: PatchType,
@@ -74,7 +94,7 @@ pub fn patch(
             (value, strict, String::new())
         }
         PatchType::Merge => {
-            let (value, strict) = merge::merge_patch(live.clone(), body)?;
+            let (value, strict) = merge::merge_patch(live, body, true)?;
             (value, strict, String::new())
         }
         PatchType::Strategic => strategic::strategic_merge(schema, live.clone(), body)?,

@@ -18,6 +18,10 @@ pub struct Builtin {
     pub(super) index: Index,
     /// The first row of each id.
     pub(super) by_id: Vec<Arc<Resource>>,
+    /// Where namespaces, Events and quotas stand among them: every write asks for those.
+    pub(super) namespaces: usize,
+    pub(super) events: usize,
+    pub(super) quotas: usize,
 }
 
 impl Builtin {
@@ -47,6 +51,9 @@ fn read(table: &'static str) -> Builtin {
         rows: Vec::new(),
         index: Index::new(),
         by_id: Vec::new(),
+        namespaces: 0,
+        events: 0,
+        quotas: 0,
     };
     // Rows of equal storage hash share their objects; the first row met gives the id.
     let mut ids: BTreeMap<&str, ResourceId> = BTreeMap::new();
@@ -68,6 +75,12 @@ fn read(table: &'static str) -> Builtin {
                 let stored = builtin.by_id.get(id.0 as usize);
                 let row = Arc::new(row(&words, id, stored.map(|row| &**row)));
                 if stored.is_none() {
+                    match (row.group.as_str(), row.plural.as_str()) {
+                        ("", "namespaces") => builtin.namespaces = builtin.by_id.len(),
+                        ("" | "events.k8s.io", "events") => builtin.events = builtin.by_id.len(),
+                        ("", "resourcequotas") => builtin.quotas = builtin.by_id.len(),
+                        _ => {}
+                    }
                     builtin.by_id.push(row.clone());
                 }
                 let versions = builtin.index.entry(row.group.clone()).or_default();
@@ -107,6 +120,7 @@ fn row(words: &[&str], id: ResourceId, stored: Option<&Resource>) -> Resource {
         schema: Schemas::builtin().kind(&group, version, kind),
         custom: None,
         type_head: type_head(&group, version, kind),
+        api_version: super::api_version(&group, version).into(),
         group,
     }
 }

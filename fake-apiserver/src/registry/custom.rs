@@ -191,6 +191,7 @@ fn row(definition: &Value, version: &Value, storage: Option<&Value>, id: Resourc
                 || definition.i64_at(&["metadata", "generation"]).unwrap_or(1) > 1,
         })),
         type_head: super::builtin::type_head(&group, &version_name, &kind),
+        api_version: super::api_version(&group, &version_name).into(),
         version: version_name,
         kind,
         group,

@@ -88,6 +88,8 @@ pub struct Resource {
     pub group: CompactString,
     /// Version.
     pub version: CompactString,
+    /// `group/version`, or the version alone for the core group.
+    pub(crate) api_version: CompactString,
     /// Plural name, as in paths.
     pub plural: CompactString,
     /// Singular name.
@@ -124,8 +126,8 @@ pub struct Resource {
 
 impl Resource {
     /// `group/version`, or the version alone for the core group.
-    pub fn api_version(&self) -> String {
-        api_version(&self.group, &self.version)
+    pub fn api_version(&self) -> &str {
+        &self.api_version
     }
 
     /// `plural.group`, as messages name it.
@@ -280,6 +282,21 @@ impl Registry {
             Some(row) => Some(row),
             None => self.custom.by_id(id),
         }
+    }
+
+    /// Namespaces, which every write in one asks for.
+    pub(crate) fn namespaces(&self) -> &Arc<Resource> {
+        &self.builtin.by_id[self.builtin.namespaces]
+    }
+
+    /// Events, which every write might be to.
+    pub(crate) fn events(&self) -> &Arc<Resource> {
+        &self.builtin.by_id[self.builtin.events]
+    }
+
+    /// ResourceQuotas, which every creation asks for.
+    pub(crate) fn quotas(&self) -> &Arc<Resource> {
+        &self.builtin.by_id[self.builtin.quotas]
     }
 
     /// The custom resources.

@@ -70,7 +70,8 @@ impl Clause<'_> {
 impl Accept {
     /// Negotiates; 406 if nothing fits. `custom` resources take `application/*` too (H15).
     pub fn negotiate(header: &str, custom: bool) -> Result<Accept, Status> {
-        if header.trim().is_empty() {
+        // Most of what clients send.
+        if header == "application/json" || header.trim().is_empty() {
             return Ok(Accept::default());
         }
         let mut known = false;
@@ -160,7 +161,9 @@ impl Accept {
     /// A17: `pretty` in query or Accept, or a client that people read with.
     pub fn wants_pretty(header: &str, query: Option<&str>, user_agent: &str) -> bool {
         let truth = |text: &str| matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True");
-        let first = clauses(header).into_iter().next();
+        // A parameter stands behind a semicolon.
+        let first = header.contains(';').then(|| clauses(header));
+        let first = first.and_then(|clauses| clauses.into_iter().next());
         let asked = first.and_then(|clause| {
             let mut params = clause.params.into_iter();
             params.find(|(key, _)| *key == "pretty")
@@ -220,6 +223,9 @@ pub enum BodyType {
 
 /// The type of a POST or PUT body; 415 if it is not understood.
 pub fn body_type(content_type: &str) -> Result<BodyType, Status> {
+    if content_type == "application/json" {
+        return Ok(BodyType::Json);
+    }
     match essence(content_type).as_str() {
         "" | "application/json" => Ok(BodyType::Json),
         "application/yaml" => Ok(BodyType::Yaml),

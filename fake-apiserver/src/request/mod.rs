@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::AsHeaderName;
 
 pub use media::Accept;
 pub use options::{DeleteOptions, ListOptions, WriteOptions};
@@ -67,7 +68,7 @@ impl Request {
     }
 
     /// A header's text, "" if absent or not text.
-    pub fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: impl AsHeaderName) -> &str {
         self.headers
             .get(name)
             .and_then(|value| value.to_str().ok())

@@ -1,5 +1,7 @@
 //! Query parameters and their conversion: first one counts, booleans never fail, integers do (D14, H3a).
 
+use std::borrow::Cow;
+
 use crate::status::{Status, go_quote};
 
 /// The decoded query, in the order sent.
@@ -16,7 +18,10 @@ impl Query {
         let pairs = text.split('&').filter(readable);
         let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name, true), decode(value, true))
+            (
+                decode(name, true).into_owned(),
+                decode(value, true).into_owned(),
+            )
         });
         Query {
             pairs: pairs.collect(),
@@ -82,9 +87,9 @@ fn escaped(text: &str) -> bool {
 }
 
 /// Undoes percent encoding; in a query `+` is a blank.
-pub fn decode(text: &str, plus: bool) -> String {
-    if !text.contains(['%', '+']) {
-        return text.to_owned();
+pub fn decode(text: &str, plus: bool) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
     let hex = |at: usize| {
@@ -110,7 +115,7 @@ pub fn decode(text: &str, plus: bool) -> String {
         }
         i += 1;
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use http::Method;
 
 use super::query::{Query, decode};
 use super::selector::FieldSelector;
+use crate::json::CompactString;
 
 /// A path taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,21 +13,21 @@ pub struct RequestInfo {
     /// False for `/version`, `/healthz`, discovery paths and unknown ones.
     pub is_resource: bool,
     /// get, list, watch, create, update, patch, delete, deletecollection; the lower-case method for other paths.
-    pub verb: String,
+    pub verb: CompactString,
     /// `api` or `apis`.
-    pub prefix: String,
+    pub prefix: CompactString,
     /// API group, "" = core.
-    pub group: String,
+    pub group: CompactString,
     /// API version.
-    pub version: String,
+    pub version: CompactString,
     /// Namespace; also set for `/namespaces/x` itself.
-    pub namespace: String,
+    pub namespace: CompactString,
     /// Plural.
-    pub resource: String,
+    pub resource: CompactString,
     /// Subresource, "" = none.
-    pub subresource: String,
+    pub subresource: CompactString,
     /// Object name; also from a field selector `metadata.name=x` on list and watch.
-    pub name: String,
+    pub name: CompactString,
     /// True if the name stands in the path.
     pub name_in_path: bool,
     /// True if a namespace stands in the path before the resource.
@@ -43,7 +44,7 @@ impl RequestInfo {
     /// Reads method, path and query.
     pub fn new(method: &Method, path: &str, query: &Query) -> RequestInfo {
         let mut info = RequestInfo {
-            verb: method.as_str().to_ascii_lowercase(),
+            verb: method.as_str().to_ascii_lowercase().into(),
             ..RequestInfo::default()
         };
         // A15: escapes are undone before the path is cut, so that `%2F` separates; slashes at the end mean nothing.
@@ -51,24 +52,20 @@ impl RequestInfo {
         let trimmed = path.strip_prefix('/').unwrap_or(&path);
         let trimmed = trimmed.trim_end_matches('/');
         info.broken = trimmed.split('/').any(str::is_empty);
-        let parts: Vec<String> = trimmed
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let mut rest = match parts.first().map(String::as_str) {
-            Some("api") if parts.len() >= 2 => {
-                info.version.clone_from(&parts[1]);
+        let parts: Vec<&str> = trimmed.split('/').filter(|part| !part.is_empty()).collect();
+        let mut rest = match parts.first() {
+            Some(&"api") if parts.len() >= 2 => {
+                info.version = parts[1].into();
                 &parts[2..]
             }
-            Some("apis") if parts.len() >= 3 => {
-                info.group.clone_from(&parts[1]);
-                info.version.clone_from(&parts[2]);
+            Some(&"apis") if parts.len() >= 3 => {
+                info.group = parts[1].into();
+                info.version = parts[2].into();
                 &parts[3..]
             }
             _ => return info,
         };
-        info.prefix.clone_from(&parts[0]);
+        info.prefix = parts[0].into();
         if rest.is_empty() {
             return info;
         }
@@ -86,20 +83,20 @@ impl RequestInfo {
             rest = &rest[1..];
         }
         if rest[0] == "namespaces" && rest.len() > 1 {
-            info.namespace.clone_from(&rest[1]);
-            if rest.len() > 2 && !matches!(rest[2].as_str(), "status" | "finalize") {
+            info.namespace = rest[1].into();
+            if rest.len() > 2 && !matches!(rest[2], "status" | "finalize") {
                 info.namespace_in_path = true;
                 rest = &rest[2..];
             }
         }
-        info.resource.clone_from(&rest[0]);
+        info.resource = rest[0].into();
         if let Some(name) = rest.get(1) {
-            info.name.clone_from(name);
+            info.name = (*name).into();
             info.name_in_path = true;
         }
         if let Some(subresource) = rest.get(2) {
-            info.subresource.clone_from(subresource);
-            info.rest = rest[3..].to_vec();
+            info.subresource = (*subresource).into();
+            info.rest = rest[3..].iter().map(|part| (*part).to_owned()).collect();
         }
         if info.watch_prefix {
             if verb == "get" {
@@ -113,14 +110,14 @@ impl RequestInfo {
                 other => other,
             };
         }
-        info.verb = verb.to_owned();
+        info.verb = verb.into();
         if matches!(verb, "list" | "watch" | "deletecollection")
             && !info.name_in_path
             && let Some(name) = FieldSelector::parse(query.text("fieldSelector"))
                 .ok()
                 .and_then(|selector| selector.exact("metadata.name"))
         {
-            info.name = name;
+            info.name = name.into();
         }
         info
     }

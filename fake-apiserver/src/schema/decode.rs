@@ -58,9 +58,22 @@ pub fn settle(schema: &Schema, value: &mut Value) {
     let as_json = schema
         .name
         .is_some_and(|name| name.contains("apiextensions"));
-    if !as_json && has_empty_list(value) {
+    if !as_json && has_empty_list_outside_managed_fields(value) {
         empty_to_null(schema, value);
     }
+}
+
+// Sets of fields hold no lists, and an empty list of them is not written.
+fn has_empty_list_outside_managed_fields(value: &Value) -> bool {
+    let metadata = |map: &Map| {
+        let mut fields = map.iter();
+        fields.any(|(key, value)| key != "managedFields" && has_empty_list(value))
+    };
+    let mut fields = value.as_object().into_iter().flatten();
+    fields.any(|(key, value)| match (key, value) {
+        ("metadata", Value::Object(map)) => metadata(map),
+        _ => has_empty_list(value),
+    })
 }
 
 fn has_empty_list(value: &Value) -> bool {
@@ -113,8 +126,8 @@ struct Decoder {
 impl Decoder {
     fn new() -> Decoder {
         Decoder {
-            path: String::new(),
-            go_path: String::new(),
+            path: String::with_capacity(64),
+            go_path: String::with_capacity(64),
             unknown: Vec::new(),
         }
     }
@@ -308,7 +321,7 @@ impl Decoder {
                         } else {
                             time.rfc3339()
                         };
-                        *value = Value::String(spelt.into());
+                        *value = Value::String(spelt);
                     }
                     Ok(())
                 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response, header};
 
 use super::create::from_storage;
 use crate::json::{self, Map, Value};
@@ -150,13 +150,15 @@ fn raw(
 ) -> Response<Bytes> {
     let mut builder = Response::builder().status(code);
     if !content_type.is_empty() {
-        builder = builder.header("content-type", content_type);
+        let content_type = HeaderValue::from_static(content_type);
+        builder = builder.header(header::CONTENT_TYPE, content_type);
     }
     for (name, value) in headers {
         builder = builder.header(*name, value);
     }
     if !headers.iter().any(|(name, _)| *name == "cache-control") {
-        builder = builder.header("cache-control", "no-cache, private");
+        let uncached = HeaderValue::from_static("no-cache, private");
+        builder = builder.header(header::CACHE_CONTROL, uncached);
     }
     for warning in warnings {
         builder = builder.header("warning", format!("299 - {}", go_quote(warning)));

@@ -43,21 +43,20 @@ pub(super) fn object(
         duplicates = schema::complaints(&s.request.body, &parsed.duplicates, &unknown);
         unknown.clear();
     }
-    let head = format!(
-        "{} in version {} cannot be handled as a {}: ",
-        row.kind,
-        go_quote(&row.version),
-        row.kind
-    );
     report(s, validation, duplicates, unknown, |problems| {
-        Status::bad_request(format!("{head}strict decoding error: {problems}"))
+        Status::bad_request(format!(
+            "{} in version {} cannot be handled as a {}: strict decoding error: {problems}",
+            row.kind,
+            go_quote(&row.version),
+            row.kind
+        ))
     })?;
     Ok(value)
 }
 
 /// The media type of a body; 415. Custom resources know no protobuf.
 pub(super) fn check_media_type(s: &Session<'_>, row: &Resource) -> Result<BodyType, Status> {
-    match body_type(s.request.header("content-type"))? {
+    match body_type(s.request.header(http::header::CONTENT_TYPE))? {
         BodyType::Protobuf if row.is_custom() => Err(crate::request::media::unknown_body()),
         kind => Ok(kind),
     }

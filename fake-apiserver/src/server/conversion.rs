@@ -181,7 +181,7 @@ fn convert(
     let body = crate::json!({
         "kind": "ConversionReview",
         "apiVersion": (api_version("apiextensions.k8s.io", webhook.version)),
-        "request": {"uid": (&uid), "desiredAPIVersion": (&wanted), "objects": (Value::Array(objects.clone()))},
+        "request": {"uid": (&uid), "desiredAPIVersion": (wanted), "objects": (Value::Array(objects.clone()))},
         "response": {"uid": "", "convertedObjects": null, "result": {"metadata": {}}}
     });
     let client = &custom.conversion["webhook"]["clientConfig"];

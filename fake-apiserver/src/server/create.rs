@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::access::{self, Attributes};
 use super::{Answer, Halt, Session, body, conversion, lifecycle, managed, subresource};
 use crate::ids::Ids;
-use crate::json::{self, Value};
+use crate::json::{self, CompactString, Value};
 use crate::registry::Resource;
 use crate::request::WriteOptions;
 use crate::schema;
@@ -22,19 +22,20 @@ const NAME_TRIES: usize = 8;
 
 /// Creates an object from the body.
 pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
+    let request = s.request;
     body::check_media_type(s, &row)?;
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
     let mut object = body::object(s, &row, options.field_validation)?;
-    let namespace = s.request.info.namespace.clone();
-    body::check_namespace(&row, &namespace, &mut object)?;
+    let namespace = request.info.namespace.as_str();
+    body::check_namespace(&row, namespace, &mut object)?;
     wipe_system_fields(&mut object);
     if subresource::is_virtual(&row) {
         return subresource::create_virtual(s, row, object, &options);
     }
     dedup_owner_references(s, &mut object, false);
     let shown = given_name(&object).to_owned();
-    let manager = options.manager(s.request.header("user-agent"));
-    lifecycle::admit_create(s, &row, &namespace, &shown)?;
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
+    lifecycle::admit_create(s, &row, namespace, &shown)?;
     managed::track(s, &row, "", None, &mut object, &manager)?;
     let created = finish(s, &row, object, &options, RvRule::Refuse)?;
     Ok(match created {
@@ -68,14 +69,14 @@ pub(super) fn finish(
     options: &WriteOptions,
     rule: RvRule,
 ) -> Result<Result<Arc<Object>, Value>, Halt> {
-    let namespace = object.str_at(&["metadata", "namespace"]).to_owned();
-    let given = object.str_at(&["metadata", "name"]).to_owned();
+    let namespace = CompactString::from(object.str_at(&["metadata", "namespace"]));
+    let given = CompactString::from(object.str_at(&["metadata", "name"]));
     if row.custom.as_ref().is_some_and(|custom| custom.terminating) {
         // L10
         let why = "create not allowed while custom resource definition is terminating";
         return Err(Status::forbidden(&row.group, &row.plural, &given, why).into());
     }
-    let sent_options = options.to_value("CreateOptions");
+    let sent_options = access::sent_options(s, options, "CreateOptions");
     let attributes = Attributes {
         operation: "CREATE",
         row,
@@ -91,15 +92,20 @@ pub(super) fn finish(
         body::default(row, &mut object);
         dedup_owner_references(s, &mut object, true);
     }
-    let admitted = object;
+    let mut admitted = object;
     let mut tries = 0;
     loop {
-        let mut object = admitted.clone();
+        // Only a generated name is tried again.
+        let last = !given.is_empty() || tries == NAME_TRIES - 1;
+        let mut object = match last {
+            true => admitted.take(),
+            false => admitted.clone(),
+        };
         fill_system_fields(s, row, &mut object);
         s.with_strategy(row, "", options.dry_run, |cx| {
             row.strategy.prepare_create(cx, &mut object)
         })?;
-        let name = object.str_at(&["metadata", "name"]).to_owned();
+        let name = CompactString::from(object.str_at(&["metadata", "name"]));
         validate(s, row, &object, &name, options.dry_run)?;
         let named = Attributes {
             name: &name,
@@ -118,7 +124,7 @@ pub(super) fn finish(
         let key = Key::new(&namespace, &name);
         if let Some(existing) = s.core.store.get(row.id, &key) {
             let generated = given.is_empty();
-            if generated && tries < NAME_TRIES - 1 {
+            if !last {
                 tries += 1;
                 continue;
             }

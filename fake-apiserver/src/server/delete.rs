@@ -84,7 +84,7 @@ fn options(s: &Session<'_>) -> Result<DeleteOptions, Status> {
         return DeleteOptions::from_query(&s.request.query);
     }
     let body = &s.request.body;
-    let value = match body_type(s.request.header("content-type"))? {
+    let value = match body_type(s.request.header(http::header::CONTENT_TYPE))? {
         BodyType::Yaml => yaml::parse(body)
             .map(|parsed| parsed.value)
             .map_err(Status::bad_request)?,

@@ -22,7 +22,7 @@ const BODY_MAX: usize = 3 << 20;
 
 /// Runs a request and makes its output; only waits and calls come back as `Err`.
 pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt> {
-    let mut accept = Accept::lenient(s.request.header("accept"));
+    let mut accept = Accept::lenient(s.request.header(http::header::ACCEPT));
     let result = match run(s, &mut accept, now) {
         Ok(answer) => answer,
         Err(Halt::Failed(status)) => Answer::Status(status),
@@ -44,8 +44,8 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
     }
     let request = s.request;
     let pretty = request.query.get("pretty");
-    let agent = request.header("user-agent");
-    accept.pretty = Accept::wants_pretty(request.header("accept"), pretty, agent);
+    let agent = request.header(http::header::USER_AGENT);
+    accept.pretty = Accept::wants_pretty(request.header(http::header::ACCEPT), pretty, agent);
     // Errors are written as the client asked, but never transformed.
     if matches!(&result, Answer::Status(_)) {
         accept.form = Form::Plain;
@@ -53,7 +53,10 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
     let warnings = s.attempt.warnings.shown();
     let mut response = answer::respond(result, &accept, &warnings, now);
     if !s.request.path.starts_with("/openapi/v3") {
-        answer::compress(&mut response, s.request.header("accept-encoding"));
+        answer::compress(
+            &mut response,
+            s.request.header(http::header::ACCEPT_ENCODING),
+        );
     }
     if s.request.method == Method::HEAD {
         *response.body_mut() = bytes::Bytes::new();
@@ -62,7 +65,7 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
 }
 
 fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answer, Halt> {
-    let expected = s.request.header("expect");
+    let expected = s.request.header(http::header::EXPECT);
     if !expected.is_empty() && !expected.eq_ignore_ascii_case("100-continue") {
         // A18: Go's HTTP server refuses it before any handler sees it.
         return Ok(Answer::Raw {
@@ -87,7 +90,7 @@ fn run(s: &mut Session<'_>, accept: &mut Accept, now: Timestamp) -> Result<Answe
     let Some(row) = find(s) else {
         return Err(no_route(s).into());
     };
-    match Accept::negotiate(request.header("accept"), row.is_custom()) {
+    match Accept::negotiate(request.header(http::header::ACCEPT), row.is_custom()) {
         Ok(negotiated) => *accept = negotiated,
         Err(mut status) => {
             if info.verb == "watch" && status.message.contains("Available representations") {

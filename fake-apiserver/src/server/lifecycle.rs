@@ -56,8 +56,5 @@ fn is_review(row: &Resource) -> bool {
 }
 
 fn namespaces<'a>(s: &'a Session<'_>) -> &'a Resource {
-    s.core
-        .registry
-        .find("", "v1", "namespaces")
-        .expect("namespaces are built in")
+    s.core.registry.namespaces()
 }

@@ -391,7 +391,7 @@ impl ApiServer {
             server: parked.server,
             id,
             request: &request,
-            user: crate::request::User::default(),
+            user: access::nobody(),
             core: &mut self.core,
             actor: None,
             attempt: &mut parked.attempt,

@@ -23,9 +23,12 @@ pub(super) fn patch(
     row: Arc<Resource>,
     subresource: &str,
 ) -> Result<Answer, Halt> {
-    let kind = patch_type(s.request.header("content-type"), row.is_custom())?;
+    let kind = patch_type(
+        s.request.header(http::header::CONTENT_TYPE),
+        row.is_custom(),
+    )?;
     let options = WriteOptions::read_patch(&s.request.query, kind == BodyType::Apply)?;
-    let manager = options.manager(s.request.header("user-agent"));
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
     let Some(kind) = of_body(kind) else {
         return apply(s, row, subresource, &options, &manager);
     };
@@ -35,12 +38,22 @@ pub(super) fn patch(
     let held = existing.clone();
     let live = conversion::live_ref(s, &row, &held)?;
     let schema = managed::schema_of(&row);
-    let patched = patch::patch(kind, &live, &s.request.body, schema)?;
+    let patched = patch::patch_untracked(kind, &live, &s.request.body, schema)?;
     if row.is_custom() && patched.value.str_at(&["apiVersion"]).is_empty() {
         let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
         return Err(Status::internal(why).into());
     }
-    let mut object = decode(s, &row, &live, patched, kind, options.field_validation)?;
+    let validation = options.field_validation;
+    // A conversion webhook is sent the whole object, and so is a client that gets to hear what is wrong with it.
+    let whole = row.custom.as_ref().is_some_and(|custom| custom.webhook);
+    let decoded = decode(s, &row, &live, patched, kind, validation);
+    let mut object = match decoded {
+        Ok(object) if !whole => object,
+        _ => {
+            let patched = patch::patch(kind, &live, &s.request.body, schema)?;
+            decode(s, &row, &live, patched, kind, validation)?
+        }
+    };
     body::check_place(s, &row, &mut object)?;
     managed::track(s, &row, subresource, Some(&live), &mut object, &manager)?;
     create::dedup_owner_references(s, &mut object, true);

@@ -172,7 +172,7 @@ fn existing(s: &Session<'_>, row: &Resource) -> Result<Arc<Object>, Status> {
 
 /// The body of a POST to a subresource: an object of another kind than the row's.
 fn review(s: &Session<'_>, row: &Resource, kind: &str, api_version: &str) -> Result<Value, Status> {
-    let encoding = body_type(s.request.header("content-type"))?;
+    let encoding = body_type(s.request.header(http::header::CONTENT_TYPE))?;
     let mut value = body::parse(&s.request.body, encoding, row)?.value;
     let (sent_kind, sent_version) = type_meta::read(&value).map_err(Status::bad_request)?;
     if !(sent_kind.is_empty() || sent_kind == kind) {
@@ -216,7 +216,7 @@ fn track(s: &Session<'_>, object: &mut Value, subresource: &str, options: &Write
     let (group, version) = split_api_version(&api_version);
     let kind = Schemas::builtin().kind(group, version, object.str_at(&["kind"]));
     if let Some(schema) = kind {
-        let manager = options.manager(s.request.header("user-agent"));
+        let manager = options.manager(s.request.header(http::header::USER_AGENT));
         managed::track_created(s, schema, &api_version, subresource, object, &manager);
     }
 }
@@ -233,7 +233,7 @@ fn admit(
         s.request.info.name.clone(),
     );
     super::lifecycle::admit_create(s, row, &namespace, &name)?;
-    let sent_options = options.to_value("CreateOptions");
+    let sent_options = access::sent_options(s, options, "CreateOptions");
     let attributes = Attributes {
         operation: "CREATE",
         row,

@@ -175,7 +175,7 @@ pub(super) fn get(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Hal
 /// PUT.
 pub(super) fn update(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "UpdateOptions")?;
-    let kind = crate::request::media::body_type(s.request.header("content-type"))?;
+    let kind = crate::request::media::body_type(s.request.header(http::header::CONTENT_TYPE))?;
     let parsed = body::parse(&s.request.body, kind, &row)?;
     let (sent_kind, sent_version) = (
         parsed.value.str_at(&["kind"]),
@@ -197,7 +197,7 @@ pub(super) fn update(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     body::check_place(s, &row, &mut scale)?;
     let existing = existing(s, &row)?;
     update::check_uid(&row, &existing, &scale, options.dry_run)?;
-    let manager = options.manager(s.request.header("user-agent"));
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
     let parent = create::from_storage(&row, &existing);
     let write = Write {
         row,
@@ -213,9 +213,12 @@ pub(super) fn update(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
 
 /// PATCH, apply included.
 pub(super) fn patch(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
-    let kind = patch_type(s.request.header("content-type"), row.is_custom())?;
+    let kind = patch_type(
+        s.request.header(http::header::CONTENT_TYPE),
+        row.is_custom(),
+    )?;
     let options = WriteOptions::read_patch(&s.request.query, kind == BodyType::Apply)?;
-    let manager = options.manager(s.request.header("user-agent"));
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
     let existing = existing(s, &row)?;
     let parent = create::from_storage(&row, &existing);
     let write = Write {

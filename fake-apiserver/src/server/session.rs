@@ -200,7 +200,7 @@ pub struct Session<'a> {
     /// The request.
     pub request: &'a Request,
     /// Who asks.
-    pub user: User,
+    pub user: Arc<User>,
     /// The controller that acts, if it is none of the clients.
     pub(crate) actor: Option<&'static str>,
     pub(crate) attempt: &'a mut Attempt,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Halt, Session, patch, pods, read, scale, token, update};
+use super::{Answer, Halt, Session, access, patch, pods, read, scale, token, update};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::WriteOptions;
@@ -80,10 +80,10 @@ pub(super) fn create_virtual(
     if !review && !binding {
         return Err(Status::method_not_allowed().into());
     }
-    let manager = options.manager(s.request.header("user-agent"));
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
     super::managed::track(s, &row, "", None, &mut object, &manager)?;
     let namespace = s.request.info.namespace.clone();
-    let sent_options = options.to_value("CreateOptions");
+    let sent_options = access::sent_options(s, options, "CreateOptions");
     let attributes = super::Attributes {
         operation: "CREATE",
         row: &row,

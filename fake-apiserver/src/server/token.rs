@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Halt, Session, body, managed, type_meta};
+use super::{Answer, Halt, Session, access, body, managed, type_meta};
 use crate::json::Value;
 use crate::registry::Resource;
 use crate::request::WriteOptions;
@@ -20,7 +20,7 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// POST of a TokenRequest.
 pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
-    let encoding = body_type(s.request.header("content-type"))?;
+    let encoding = body_type(s.request.header(http::header::CONTENT_TYPE))?;
     let sent = body::parse(&s.request.body, encoding, &row)?.value;
     let (kind, _) = type_meta::read(&sent).map_err(Status::bad_request)?;
     if !(kind.is_empty() || kind == "TokenRequest") {
@@ -42,7 +42,7 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     }
     request.set(&["kind"], "TokenRequest");
     request.set(&["apiVersion"], API_VERSION);
-    let manager = options.manager(s.request.header("user-agent"));
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
     managed::track_created(s, schema, API_VERSION, "token", &mut request, &manager);
     let account = super::update::live(s, &row);
     let name = s.request.info.name.clone();
@@ -69,7 +69,7 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     request.set(&["metadata", "namespace"], namespace.as_str());
     request.set(&["status", "expirationTimestamp"], Value::Null);
     request.set(&["status", "token"], "");
-    let sent_options = options.to_value("CreateOptions");
+    let sent_options = access::sent_options(s, &options, "CreateOptions");
     let attributes = super::Attributes {
         operation: "CREATE",
         row: &row,

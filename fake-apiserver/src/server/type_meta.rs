@@ -68,11 +68,13 @@ pub(super) fn check(
         api_version
     };
     let (_, version) = split_api_version(versioned);
-    let head = format!(
-        "{named} in version {} cannot be handled as a {}: ",
-        go_quote(version),
-        row.kind
-    );
+    let head = || {
+        format!(
+            "{named} in version {} cannot be handled as a {}: ",
+            go_quote(version),
+            row.kind
+        )
+    };
     if named != row.kind {
         let why = if is_registered(&s.core.registry, named, versioned) {
             format!(
@@ -83,14 +85,14 @@ pub(super) fn check(
         } else {
             not_registered(named, versioned)
         };
-        return Err(Status::bad_request(format!("{head}{why}")));
+        return Err(Status::bad_request(format!("{}{why}", head())));
     }
     if versioned != wanted {
         if is_registered(&s.core.registry, named, versioned) {
             return Err(mismatch(versioned, &wanted));
         }
         let why = not_registered(named, versioned);
-        return Err(Status::bad_request(format!("{head}{why}")));
+        return Err(Status::bad_request(format!("{}{why}", head())));
     }
     let kind = row.kind.clone();
     let map = value.make_object();

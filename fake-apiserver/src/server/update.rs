@@ -20,12 +20,12 @@ pub(super) fn update(
     row: Arc<Resource>,
     subresource: &str,
 ) -> Result<Answer, Halt> {
-    crate::request::media::body_type(s.request.header("content-type"))?;
+    crate::request::media::body_type(s.request.header(http::header::CONTENT_TYPE))?;
     let options = WriteOptions::read(&s.request.query, "UpdateOptions")?;
     let mut object = body::object(s, &row, options.field_validation)?;
     body::check_place(s, &row, &mut object)?;
     create::dedup_owner_references(s, &mut object, false);
-    let manager = options.manager(s.request.header("user-agent"));
+    let manager = options.manager(s.request.header(http::header::USER_AGENT));
     let live = live(s, &row);
     let Some(existing) = live else {
         if !row.facts.create_on_update || !subresource.is_empty() {
@@ -181,19 +181,19 @@ pub(crate) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
     let old = conversion::live_ref(s, &row, &held)?;
     let old: &Value = &old;
     let dry_run = options.dry_run;
-    let (namespace, name) = (existing.namespace().to_owned(), existing.name().to_owned());
-    let sent_options = options.to_value(options_kind);
+    let (namespace, name) = (held.namespace(), held.name());
+    let sent_options = access::sent_options(s, options, options_kind);
     let attributes = Attributes {
         operation: "UPDATE",
         row: &row,
         subresource,
-        namespace: &namespace,
-        name: &name,
+        namespace,
+        name,
         old: Some(old),
         options: &sent_options,
         dry_run,
     };
-    lifecycle::admit_update(s, &row, &namespace)?;
+    lifecycle::admit_update(s, &row, namespace)?;
     let changed = access::mutate(s, &attributes, &mut object)?;
     if changed {
         body::default(&row, &mut object);
@@ -202,7 +202,7 @@ pub(crate) fn store(s: &mut Session<'_>, change: Change<'_>) -> Result<Answer, H
     crate::apply::keep_times(old, &mut object);
     check_revision(&row, &existing, &mut object)?;
     prepare(s, &row, subresource, &mut object, old, dry_run)?;
-    validate(s, &row, subresource, &object, old, &name, dry_run)?;
+    validate(s, &row, subresource, &object, old, name, dry_run)?;
     access::validate(s, &attributes, Some(&object))?;
     if changed {
         access::prune(&row, &mut object);
@@ -311,6 +311,7 @@ fn prepare(
 ) -> Result<(), Status> {
     let old_metadata = &old["metadata"];
     let keep = |object: &mut Value, field: &str| match old_metadata.get(field) {
+        kept if object.at(&["metadata", field]) == kept => {}
         Some(value) => object.set(&["metadata", field], value),
         None => drop(object.remove(&["metadata", field])),
     };
@@ -358,7 +359,10 @@ fn validate(
         let names = row.strategy.names();
         metadata::validate(&mut errors, &metadata, row.namespaced, names, false);
     }
-    for _ in 0..2 {
+    let before = errors.causes.len();
+    metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);
+    if errors.causes.len() > before {
+        // What was right stays right.
         metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);
     }
     let mut causes = errors.causes;

@@ -171,11 +171,11 @@ pub(super) fn open(
         server: s.server,
         row: row.clone(),
         namespace: if row.namespaced {
-            info.namespace.clone()
+            info.namespace.to_string()
         } else {
             String::new()
         },
-        name: info.name.clone(),
+        name: info.name.to_string(),
         position,
         bookmarked: 0,
         columns_sent: false,

@@ -294,10 +294,17 @@ fn set_revision(value: &mut Value, revision: u64) {
 
 /// A revision as clients see it.
 pub fn itoa(revision: u64) -> CompactString {
-    use std::fmt::Write;
-    let mut text = CompactString::default();
-    write!(text, "{revision}").expect("writing to a string");
-    text
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = revision;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return CompactString::from_utf8(&digits[start..]).expect("digits are ASCII");
+        }
+    }
 }
 
 #[cfg(test)]

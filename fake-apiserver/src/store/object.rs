@@ -67,6 +67,8 @@ pub struct Object {
     /// Everything behind `apiVersion` and `kind`: `,"data":…,"metadata":…}`, so that each served version and each form
     /// (in a list built-ins carry no type) can be put together without writing the object again.
     tail: Bytes,
+    /// Where in it `apiVersion` and `kind` are left out.
+    gaps: [usize; 2],
     revision: u64,
     /// What a conversion webhook made of the object, by version.
     views: Vec<(CompactString, Value)>,
@@ -74,10 +76,11 @@ pub struct Object {
 
 impl Object {
     pub(crate) fn new(value: Value, revision: u64) -> Object {
-        let tail = tail_of(&value);
+        let (tail, gaps) = tail_and_gaps(&value);
         Object {
             value,
-            tail: tail.into(),
+            tail: Bytes::copy_from_slice(&tail),
+            gaps,
             revision,
             views: Vec::new(),
         }
@@ -144,6 +147,30 @@ impl Object {
         &self.tail
     }
 
+    /// The object as JSON, its fields in order, as `json::to_vec` writes the value.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.tail.len() + 64);
+        let mut done = 0;
+        for (key, gap) in ["apiVersion", "kind"].into_iter().zip(self.gaps) {
+            let Some(field) = self.value.get(key) else {
+                continue;
+            };
+            out.extend_from_slice(&self.tail[done..gap]);
+            done = gap;
+            out.push(b',');
+            json::write_string(key, &mut out);
+            out.push(b':');
+            json::write(field, &mut out);
+        }
+        out.extend_from_slice(&self.tail[done..]);
+        // The first field's comma gives way to the brace.
+        match out.first_mut() {
+            Some(first @ b',') => *first = b'{',
+            _ => out.insert(0, b'{'),
+        }
+        out
+    }
+
     /// The same object as of another revision (selector transitions, deletions).
     pub(crate) fn with_revision(&self, revision: u64) -> Object {
         let mut value = self.value.clone();
@@ -154,9 +181,19 @@ impl Object {
 
 /// Serialises what stands behind `apiVersion` and `kind`.
 pub(crate) fn tail_of(value: &Value) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    tail_and_gaps(value).0
+}
+
+fn tail_and_gaps(value: &Value) -> (Vec<u8>, [usize; 2]) {
+    let mut gaps = [0; 2];
+    let mut out = Vec::with_capacity(1_000);
     if let Some(map) = value.as_object() {
         for (key, field) in map {
+            match key {
+                "apiVersion" => gaps[0] = out.len(),
+                "kind" => gaps[1] = out.len(),
+                _ => {}
+            }
             if matches!(key, "apiVersion" | "kind") {
                 continue;
             }
@@ -167,5 +204,26 @@ pub(crate) fn tail_of(value: &Value) -> Vec<u8> {
         }
     }
     out.push(b'}');
-    out
+    (out, gaps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn an_object_as_json_is_its_value_as_json() {
+        for value in [
+            json!({}),
+            json!({"kind": "A"}),
+            json!({"a": 1}),
+            json!({"apiVersion": "v1", "kind": "A"}),
+            json!({"apiVersion": "v1", "data": {"a": "<"}, "kind": "A", "metadata": {"name": "x"}}),
+            json!({"Upper": 1, "apiVersion": "v1", "kind": "A", "zoo": []}),
+        ] {
+            let object = Object::new(value.clone(), 1);
+            assert_eq!(object.to_json(), json::to_vec(&value), "{value}");
+        }
+    }
 }

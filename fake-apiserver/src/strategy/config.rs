@@ -33,8 +33,11 @@ impl Strategy for ConfigMaps {
         let root = At::root(new);
         // B3: the strategy checks the new object, and the check of the change does so again.
         super::validate_metadata(&mut errors, cx, new);
+        let wrong = !errors.is_empty();
         frozen(&mut errors, &root, old, &["data", "binaryData"]);
-        super::validate_metadata(&mut errors, cx, new);
+        if wrong {
+            super::validate_metadata(&mut errors, cx, new);
+        }
         config_map(&mut errors, &root);
         errors.causes
     }
@@ -107,8 +110,11 @@ impl Strategy for Secrets {
         let root = At::root(new);
         errors.immutable(&root.field("type"), &old["type"]);
         frozen(&mut errors, &root, old, &["data"]);
+        let before = errors.causes.len();
         super::validate_metadata(&mut errors, cx, new);
-        super::validate_metadata(&mut errors, cx, new);
+        if errors.causes.len() > before {
+            super::validate_metadata(&mut errors, cx, new);
+        }
         secret(&mut errors, &root);
         if errors.is_empty() && new["data"] != old["data"] {
             tls_warning(cx, new);
