@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::event::{Base, BaseSource, Call, ObjectKey, ReconcileId, ReplicaId, Revision, StepId};
+use crate::metadata;
 
 /// Group, resource and namespace ("" for all) of a list.
 type Scope = (String, String, String);
@@ -77,12 +78,25 @@ pub(crate) struct About {
     pub(crate) revision: Option<Revision>,
 }
 
+impl From<metadata::Metadata<'_>> for About {
+    fn from(found: metadata::Metadata<'_>) -> About {
+        About {
+            name: found.name.to_owned(),
+            namespace: found.namespace.to_owned(),
+            revision: revision(found.resource_version),
+        }
+    }
+}
+
 fn revision(text: &str) -> Option<Revision> {
     text.parse().ok().map(Revision)
 }
 
 /// Reads the metadata of an object or a list.
 pub(crate) fn about(body: &[u8]) -> About {
+    if let Some(quick) = metadata::of_object(body) {
+        return quick.into();
+    }
     let head: Head = serde_json::from_slice(body).unwrap_or_default();
     About {
         revision: revision(&head.metadata.resource_version),
@@ -104,6 +118,9 @@ pub(crate) fn items(body: &[u8]) -> Vec<About> {
 
 /// Reads the metadata of the object in a watch event's line.
 pub(crate) fn about_line(line: &[u8]) -> About {
+    if let Some(quick) = metadata::of_line(line) {
+        return quick.into();
+    }
     let head = serde_json::from_slice::<Line>(line)
         .map(|line| line.object)
         .unwrap_or_default();

@@ -23,6 +23,7 @@ pub mod event;
 pub mod gate;
 pub mod isolation;
 mod knowledge;
+mod metadata;
 pub mod operator;
 mod panics;
 pub mod property;

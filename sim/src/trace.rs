@@ -86,7 +86,8 @@ impl Trace {
     pub fn new(replicas: Vec<String>, tape: Tape) -> Trace {
         Trace {
             replicas,
-            records: Vec::new(),
+            // Few runs are shorter, and records are large to move.
+            records: Vec::with_capacity(128),
             bodies: BTreeMap::new(),
             tape,
             logs: Vec::new(),

@@ -2,6 +2,8 @@
 //!
 //! Lists are compared whole: which entry of one list is which of another is the schema's affair.
 
+use std::cmp::Ordering;
+
 use fake_apiserver::json::Value;
 
 /// The fields that differ, as JSON pointers in order; without what the server writes on every change.
@@ -12,26 +14,37 @@ pub(crate) fn changed_fields(old: &Value, new: &Value) -> Vec<String> {
 }
 
 fn collect(old: &Value, new: &Value, path: &mut String, fields: &mut Vec<String>) {
-    if old == new
-        || matches!(
-            path.as_str(),
-            "/metadata/resourceVersion" | "/metadata/managedFields"
-        )
-    {
+    if matches!(
+        path.as_str(),
+        "/metadata/resourceVersion" | "/metadata/managedFields"
+    ) {
         return;
     }
     let (Some(before), Some(after)) = (old.as_object(), new.as_object()) else {
-        fields.push(path.clone());
+        if old != new {
+            fields.push(path.clone());
+        }
         return;
     };
-    let mut keys: Vec<&str> = before.keys().chain(after.keys()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    for key in keys {
+    let (mut left, mut right) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((one, _)), Some((two, _))) => one.cmp(two),
+        };
+        let old = order.is_le().then(|| left.next()).flatten();
+        let new = order.is_ge().then(|| right.next()).flatten();
+        let key = old.or(new).map_or("", |(key, _)| key);
         let length = path.len();
         path.push('/');
-        path.push_str(&key.replace('~', "~0").replace('/', "~1"));
-        match (before.get(key), after.get(key)) {
+        if key.contains(['~', '/']) {
+            path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        } else {
+            path.push_str(key);
+        }
+        match (old.map(|(_, old)| old), new.map(|(_, new)| new)) {
             (Some(old), Some(new)) => collect(old, new, path, fields),
             _ if path == "/metadata/managedFields" => {}
             // What came or went as a whole is its leaves: a sibling that another writer adds is not the same field.

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fake_apiserver::actors::Chore;
 use fake_apiserver::ids::SeededIds;
-use fake_apiserver::json;
 use fake_apiserver::server::{self, ApiServer, Cx};
 use fake_apiserver::store::Entry;
 use fake_apiserver::time::Timestamp;
@@ -286,9 +285,7 @@ impl<'s> World<'s> {
     }
 
     fn change(&mut self, entry: &Entry) -> Change {
-        let body = self
-            .trace
-            .keep(&Bytes::from(json::to_vec(entry.object.value())));
+        let body = self.trace.keep(&Bytes::from(entry.object.to_json()));
         let (kind, fields) = match (&entry.old, entry.deleted) {
             (_, true) => (ChangeKind::Deleted, Vec::new()),
             (None, _) => (ChangeKind::Created, Vec::new()),
@@ -382,11 +379,17 @@ impl<'s> World<'s> {
         Some(&setup.faults.from[struck])
     }
 
-    /// A name that no other message of this run has.
-    fn unique_name(&mut self, name: String) -> String {
+    /// What the messages of a call are called.
+    fn name_of(&self, replica: ReplicaId, call: &crate::event::Call) -> String {
+        format!("{}: {call}", self.replicas[replica.0 as usize].name)
+    }
+
+    /// A name for the tape that no other message of this run has. Where the earliest is next, nobody asks for names.
+    fn unique_name(&mut self, name: impl FnOnce(&Self) -> String) -> String {
         if self.chooser.mode() == TapeMode::Timed {
-            return name;
+            return String::new();
         }
+        let name = name(self);
         let count = self.names.entry(name.clone()).or_insert(0);
         *count += 1;
         format!("{name} #{count}")

@@ -129,8 +129,7 @@ impl World<'_> {
                     .base(sent.replica, sent.reconcile, &call, &body)
             })
             .flatten();
-        let name = format!("{}: {call}", replica.name);
-        let name = self.unique_name(name);
+        let name = self.unique_name(|world| world.name_of(sent.replica, &call));
         let body = (!body.is_empty()).then(|| self.trace.keep(&body));
         let moved = self.record(Event::RequestSent {
             replica: sent.replica,
@@ -307,6 +306,10 @@ impl World<'_> {
         wrote: bool,
         moved: StepId,
     ) {
+        if !self.may_strike() {
+            self.cause = Some(moved);
+            return self.reply_later(id, moved);
+        }
         let operator = self.operator_of(replica).to_owned();
         let struck = self.strike("commit", |world, fault| match fault {
             Fault::Crash {

@@ -87,7 +87,7 @@ impl World<'_> {
             traceparent: traceparent.clone(),
         });
         let name = format!("{}: {call}", self.replicas[sent.replica.0 as usize].name);
-        let name = self.unique_name(name);
+        let name = self.unique_name(|_| name);
         let known = self.service(&service).is_some();
         let mut request = InFlight::new(sent, incarnation, 0, call, name, moved);
         request.traceparent = traceparent;

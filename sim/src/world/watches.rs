@@ -55,10 +55,7 @@ impl World<'_> {
         call: Call,
         stream: Stream,
     ) {
-        let name = self.unique_name(format!(
-            "{}: {call}",
-            self.replicas[replica.0 as usize].name
-        ));
+        let name = self.unique_name(|world| world.name_of(replica, &call));
         let open = OpenWatch {
             replica,
             call,

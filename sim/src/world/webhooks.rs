@@ -70,7 +70,7 @@ impl World<'_> {
             body,
             timeout_us: us(call.timeout),
         });
-        let name = self.unique_name(format!("webhook {}", address.path()));
+        let name = self.unique_name(|_| format!("webhook {}", address.path()));
         self.calls.insert(
             webhook,
             WebhookCall {
