@@ -24,6 +24,8 @@ mod statefulsets;
 mod template;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
