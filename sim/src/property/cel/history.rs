@@ -237,7 +237,7 @@ impl<'v> Bindings<'v> for Bound<'v> {
                 let operators = view.setup.operators.iter().map(|of| of.name.clone());
                 dict(operators.map(|operator| {
                     let leaders = view.active_leaders(&operator);
-                    let leaders = leaders.into_iter().map(|name| Val::text(name)).collect();
+                    let leaders = leaders.into_iter().map(Val::text).collect();
                     (operator, Val::list(leaders))
                 }))
             }

@@ -1,5 +1,10 @@
 //! `no-task-leak`, `bounded-queue` and `deadline-honoured`: what is left behind, what piles up, what takes too long.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "operators spawn tasks; that is the test"
+)]
+
 use super::*;
 
 fn restart() -> WorkloadStep {

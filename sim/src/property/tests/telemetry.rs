@@ -1,5 +1,10 @@
 //! The conventions of telemetry: for each an operator that breaks it, and a twin that keeps it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "operators spawn tasks; that is the test"
+)]
+
 use super::*;
 use crate::service::{ServiceKind, ServiceSetup};
 use crate::setup::{Mode, Telemetry};
