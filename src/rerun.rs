@@ -66,7 +66,7 @@ fn meaning(report: &Json, seed: u64, limit: Duration) -> String {
         .filter(|lost| lost["seed"] == seed)
         .filter_map(|lost| lost["why"].as_str());
     let why: Vec<&str> = lost.collect();
-    if why.iter().any(|why| *why == "stuck") {
+    if why.contains(&"stuck") {
         return format!(
             "run again under isolation `fork` its process did not end within {} s either and was killed: the operator is \
              stuck",
