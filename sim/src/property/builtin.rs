@@ -176,10 +176,18 @@ pub const BUILTIN: [Builtin; 20] = [
             "once at rest, another reconcile of everything writes nothing",
         )
     },
-    convention::<MetricRules>(
-        "metric-rules",
-        "names are `namespace_subsystem_name_unit`, counters end in `_total`, a metric has at most fifty series",
-    ),
+    Builtin {
+        name: "metric-rules",
+        says: "names are `namespace_subsystem_name_unit`, counters end in `_total`, a metric has few series",
+        parameters: &[Parameter {
+            name: "series",
+            default: "50",
+            says: "so many series of one metric are few enough",
+        }],
+        needs: NOTHING,
+        convention: true,
+        make: tuned::<MetricRules>,
+    },
     plain::<NoDuplicateCreate>(
         "no-duplicate-create",
         "one cause does not lead to two objects",

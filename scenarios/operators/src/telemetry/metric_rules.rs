@@ -3,7 +3,7 @@
 //! ```text
 //!   objects      buggy                                       fixed
 //!      1         ReconcileCount{app="app-1"}                 webapp_controller_reconciles_total{result="done"}
-//!     60         60 series, and 60 more for each start        (the same one)
+//!     60         60 series                                    (the same one)
 //!  1,000         the monitoring system is the outage
 //! ```
 //!

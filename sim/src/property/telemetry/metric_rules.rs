@@ -1,8 +1,8 @@
 //! `metric-rules`: metrics have names that can be guessed, and labels of few values.
 //!
 //! Names are `namespace_subsystem_name_unit` in lower case: at least three words; counters end in `_total`. Labels are
-//! words of letters, digits and `_`. A metric has at most fifty series on one replica: the name of an object, or a uid, is
-//! no label. Judged at each scrape.
+//! words of letters, digits and `_`. A metric has at most fifty series on one replica (the parameter `series`): the name of
+//! an object, or a uid, is no label. Judged at each scrape.
 //!
 //! Does not see: series beyond what a run creates; whether a unit is the right one.
 
@@ -10,22 +10,46 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fake_apiserver::store::Entry;
+use serde::Deserialize;
 
+use super::super::builtin::Tuned;
 use super::super::{About, Property, Report, View};
 use crate::event::{Event, ReplicaId};
 use crate::telemetry::Exposition;
 use crate::trace::Record;
 
-/// More series of one metric than this are a mistake.
-const SERIES_MAX: usize = 50;
+/// What can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(in crate::property) struct Bounds {
+    /// More series of one metric than this are a mistake.
+    series: usize,
+}
 
-#[derive(Default)]
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { series: 50 }
+    }
+}
+
 pub(in crate::property) struct MetricRules {
+    bounds: Bounds,
     /// What has been said of which replica.
     said: BTreeSet<(ReplicaId, String)>,
 }
 
-fn breaches(read: &Exposition) -> Vec<String> {
+impl Tuned for MetricRules {
+    type Params = Bounds;
+
+    fn tuned(params: &Bounds) -> Self {
+        MetricRules {
+            bounds: params.clone(),
+            said: BTreeSet::new(),
+        }
+    }
+}
+
+fn breaches(read: &Exposition, series_max: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut series: BTreeMap<&str, usize> = BTreeMap::new();
     for sample in &read.samples {
@@ -43,8 +67,8 @@ fn breaches(read: &Exposition) -> Vec<String> {
         if counter && !name.ends_with("_total") {
             found.push(format!("the counter {name} does not end in _total"));
         }
-        if count > SERIES_MAX {
-            found.push(format!("{name} has {count} series, more than {SERIES_MAX}"));
+        if count > series_max {
+            found.push(format!("{name} has {count} series, more than {series_max}"));
         }
     }
     let labels: BTreeSet<&String> = read.samples.iter().flat_map(|s| s.labels.keys()).collect();
@@ -75,7 +99,7 @@ impl Property for MetricRules {
         let unread = errors
             .into_iter()
             .map(|(line, text)| format!("line {line} of the metrics is no sample: {text}"));
-        let mut found: Vec<String> = unread.chain(breaches(&read)).collect();
+        let mut found: Vec<String> = unread.chain(breaches(&read, self.bounds.series)).collect();
         found.retain(|message| self.said.insert((*replica, message.clone())));
         if let Some(first) = found.first() {
             let about = About {
@@ -93,7 +117,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, want: &[&str]) {
-        assert_eq!(breaches(&Exposition::read(text).0), want, "{text}");
+        assert_eq!(breaches(&Exposition::read(text).0, 50), want, "{text}");
     }
 
     #[test]
