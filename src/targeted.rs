@@ -22,6 +22,8 @@ use crate::plan::Plan;
 pub struct Targeted {
     /// How many plans were run.
     pub made: u64,
+    /// How many there are.
+    pub known: u64,
     /// The plans in which a property failed, with those properties.
     pub failing: BTreeMap<String, Vec<String>>,
     /// The first failing run in the order of the plans.
@@ -35,14 +37,17 @@ pub struct Targeted {
 }
 
 impl Targeted {
-    /// `42/42`: of all plans, those in which every property held.
+    /// How many plans every property held under.
+    pub fn held(&self) -> u64 {
+        self.made - self.failing.len() as u64 - self.lost.len() as u64
+    }
+
+    /// `42/42`: of the plans that were run, those under which every property held; `300/300 of 900` where not all were.
     pub fn words(&self) -> String {
         match self.made {
             0 => "–".to_owned(),
-            made => format!(
-                "{}/{made}",
-                made - self.failing.len() as u64 - self.lost.len() as u64
-            ),
+            made if made < self.known => format!("{}/{made} of {}", self.held(), self.known),
+            made => format!("{}/{made}", self.held()),
         }
     }
 
@@ -90,6 +95,13 @@ pub fn plans_of(plan: &Plan, options: &Options) -> Result<Vec<TargetedPlan>, Iso
     Ok(all.into_iter().filter(|p| wanted(p.pattern)).collect())
 }
 
+/// At most so many of the plans, evenly spread over all.
+pub fn thinned(plans: &[TargetedPlan], at_most: usize) -> Vec<TargetedPlan> {
+    let kept = plans.len().min(at_most);
+    let chosen = (0..kept).map(|i| plans[i * plans.len() / kept].clone());
+    chosen.collect()
+}
+
 /// Runs the plans.
 pub fn explore(
     plan: &Plan,
@@ -99,7 +111,10 @@ pub fn explore(
 ) -> Result<Targeted, IsolationError> {
     let numbers: Vec<u64> = (0..plans.len() as u64).collect();
     let mut all: BTreeMap<u64, Made> = BTreeMap::new();
-    let mut found = Targeted::default();
+    let mut found = Targeted {
+        known: plans.len() as u64,
+        ..Targeted::default()
+    };
     if plans.is_empty() {
         return Ok(found);
     }

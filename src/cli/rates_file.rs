@@ -48,7 +48,6 @@ impl Case {
             let at = |percent| rates::percentile(&values, percent).unwrap_or_default();
             (at(0), at(50), at(100))
         };
-        let held = targeted.made - targeted.failing.len() as u64 - targeted.lost.len() as u64;
         let tallies = found.violated.iter();
         Case {
             scenario: plan.case.scenario.scenario.clone(),
@@ -60,7 +59,7 @@ impl Case {
                 .collect(),
             failing_runs: found.failing_runs,
             seeds_to_failure: rates::seeds_to_failure(seeds, &found.failing),
-            plans: (held, targeted.made),
+            plans: (targeted.held(), targeted.made),
             figures: found
                 .figures
                 .iter()

@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// The targeted plans (crash after each write, late events, coalesced events), which go before the seeds
     #[arg(long, value_enum, default_value_t)]
     plans: Plans,
+    /// At most so many plans of a case, evenly spread over all it has
+    #[arg(long, default_value_t = 300, value_name = "N")]
+    plans_at_most: usize,
     /// Writes what was found into a file that `catalogue` reads, beside what it holds of other cases
     #[arg(long, value_name = "FILE")]
     rates: Option<PathBuf>,
@@ -262,7 +265,8 @@ fn targeted_of(
     if args.plans == Plans::None || single {
         return Ok(Targeted::default());
     }
-    let mut plans = targeted::plans_of(plan, options).map_err(isolation)?;
+    let all = targeted::plans_of(plan, options).map_err(isolation)?;
+    let mut plans = targeted::thinned(&all, args.plans_at_most);
     if let Some((i, n)) = args.shard {
         let mut number = 0;
         plans.retain(|_| {
@@ -271,7 +275,10 @@ fn targeted_of(
         });
     }
     progress.more(plans.len() as u64);
-    targeted::explore(plan, &plans, options, &mut || progress.step()).map_err(isolation)
+    let found = targeted::explore(plan, &plans, options, &mut || progress.step());
+    let mut found = found.map_err(isolation)?;
+    found.known = all.len() as u64;
+    Ok(found)
 }
 
 fn with_seeds(plan: Plan, args: &Args) -> (Plan, SeedRange, Vec<u64>) {

@@ -189,6 +189,153 @@ fn what_another_engine_runs_is_shown_and_never_holds() {
 }
 
 #[test]
+fn plans_go_before_the_seeds_and_are_replayed_by_name() {
+    let folder = folder("plans");
+    let out_folder = folder.display().to_string();
+    let file = "scenarios/races/dual-write.yaml";
+    let run = |variant: &str, jobs: &str| {
+        let args = [
+            "run",
+            file,
+            "--plans",
+            "only",
+            "--variant",
+            variant,
+            "--jobs",
+            jobs,
+        ];
+        let more = ["--format", "json", "--out", &out_folder];
+        json(&[&args[..], &more[..]].concat())["cases"][0].clone()
+    };
+    let (fixed, buggy) = (run("fixed", "1"), run("buggy", "1"));
+    assert_eq!(fixed["runs"], 0, "no seeds");
+    let made = fixed["plans"]["made"].as_u64().expect("a number");
+    assert!(made >= 10, "{fixed:#}");
+    assert_eq!(fixed["plans"]["failing"], serde_json::json!({}));
+    assert_eq!(fixed["verdict"], "holds");
+    assert_eq!(
+        buggy["plans"],
+        run("buggy", "2")["plans"],
+        "one worker or two"
+    );
+    let failing = buggy["plans"]["failing"].as_object().expect("by plan");
+    let name = failing.keys().next().expect("one fails").as_str();
+    let replay = |by: &[&str]| {
+        let args = ["replay", file, "--variant", "buggy", "--format", "json"];
+        json(&[&args[..], by, &["--out", &out_folder]].concat())
+    };
+    let first = replay(&["--plan", name]);
+    assert_eq!(first["violated"], failing[name]);
+    let token = first["token"].as_str().expect("a token");
+    assert!(token.ends_with(&format!(".{name}")), "{token}");
+    assert_eq!(
+        replay(&["--seed", token])["fingerprint"],
+        first["fingerprint"]
+    );
+    let recording = first["recording"].as_str().expect("a path");
+    let again = json(&[
+        "replay",
+        recording,
+        "--format",
+        "json",
+        "--out",
+        &out_folder,
+    ]);
+    assert_eq!(again["fingerprint"], first["fingerprint"]);
+    let unknown = reconverge(&[
+        "replay",
+        file,
+        "--variant",
+        "buggy",
+        "--plan",
+        "crash-999",
+        "--out",
+        &out_folder,
+    ]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        err(&unknown).contains("no plan `crash-999`"),
+        "{}",
+        err(&unknown)
+    );
+}
+
+#[test]
+fn the_long_job_goes_on_where_it_was_stopped() {
+    let folder = folder("twins");
+    let state = folder.join("twins.jsonl").display().to_string();
+    let file = "scenarios/races/dual-write.yaml";
+    let call = |seeds: &str, shard: &[&str]| {
+        let args = [
+            "twins", file, "--seeds", seeds, "--state", &state, "--format", "json",
+        ];
+        json(&[&args[..], shard].concat())
+    };
+    assert_eq!(call("600", &["--shard", "2/2"])["runs"], 100);
+    assert_eq!(call("600", &["--shard", "1/2"])["runs"], 600);
+    let lines = |path: &str| fs::read_to_string(path).expect("a file").lines().count();
+    let before = lines(&state);
+    let all = call("600", &[]);
+    assert_eq!((all["runs"].clone(), lines(&state)), (600.into(), before));
+    assert_eq!(all["failing"], 0);
+    let table = reconverge(&["twins", file, "--seeds", "0", "--state", &state]);
+    assert!(
+        out(&table).contains("0 of 600 (p < 0.50 %)"),
+        "{}",
+        out(&table)
+    );
+}
+
+/// `RECONVERGE_UPDATE=1 cargo test --test it the_catalogue` writes it anew; its figures are those of `run --rates`.
+#[test]
+fn the_catalogue_is_the_one_that_is_printed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/catalogue.md");
+    let printed = out(&reconverge(&["catalogue", "scenarios"]));
+    if std::env::var_os("RECONVERGE_UPDATE").is_some() {
+        fs::write(&path, &printed).expect("the file can be written");
+    }
+    let file = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        file == printed,
+        "run this test with RECONVERGE_UPDATE=1 to write {} anew",
+        path.display()
+    );
+}
+
+#[test]
+fn conditions_and_figures_of_a_file_are_judged_and_printed() {
+    let folder = folder("conditions");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let good = fs::read_to_string(root.join("scenarios/races/dual-write.yaml"))
+        .expect("the catalogue is there");
+    let text = good
+        .replace("../", &format!("{}/scenarios/", root.display()))
+        .replace(
+            "properties: [no-lost-update, converges, idempotent]",
+            "figures: {status writes: \"writes.filter(w, w.fields.exists(f, f.startsWith('/status'))).size()\"}\n\
+             properties:\n- converges\n\
+             - always: each writes once\n  cel: replicas.all(r, writes.filter(w, w.by == r.name).size() <= 1)\n\
+             - sometimes: both write\n  cel: writes.exists(w, w.by == 'webapp-1')\n\
+             - sometimes: it takes a year\n  cel: now > duration('8760h')",
+        )
+        .replace("violates: [no-lost-update]", "violates: [each writes once]");
+    let path = folder.join("conditions.yaml");
+    fs::write(&path, text).expect("a scenario can be written");
+    let (path, out_folder) = (path.display().to_string(), folder.display().to_string());
+    let output = reconverge(&["run", &path, "--seeds", "40", "--out", &out_folder]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}{}", err(&output));
+    for want in [
+        "✗ each writes once: it does not hold here: r = {",
+        "status writes: ",
+        "dual-write · fixed: `it takes a year` came true in none of 40 runs",
+    ] {
+        assert!(text.contains(want), "no `{want}` in\n{text}");
+    }
+    assert!(!text.contains("`both write` came true in none"), "{text}");
+}
+
+#[test]
 fn help_teaches_by_examples() {
     let help = reconverge(&["--help"]);
     assert_eq!(help.status.code(), Some(0));

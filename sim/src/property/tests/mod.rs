@@ -17,6 +17,7 @@ mod safe_delete;
 mod status_not_ahead_of_spec;
 mod storm;
 mod telemetry;
+mod targeted;
 mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
