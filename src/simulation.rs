@@ -15,7 +15,7 @@ use serde_json::Value;
 use sim::Isolation;
 use sim::isolation::Lost;
 use sim::operator::{IntoOperatorResult, OperatorContext, OperatorFn, Operators, operator};
-use sim::property::{PropertySpec, View};
+use sim::property::{BuiltinError, PropertySpec, View};
 use sim::run::{Prepared, Run};
 use sim::setup::{
     Action, Actor, Fault, Mode, OperatorSetup, ServiceSetup, Setup, Telemetry, Timing, WorkloadStep,
@@ -178,19 +178,28 @@ impl Sim {
     ///
     /// # Panics
     /// If there is none of that name.
-    pub fn property(mut self, name: &str) -> Self {
-        match sim::property::builtin(name) {
-            Some(property) => {
+    pub fn property(self, name: &str) -> Self {
+        self.property_with(name, Value::Null)
+    }
+
+    /// A built-in property with parameters, as `json!({"per": "1m", "atMost": 60})`.
+    ///
+    /// # Panics
+    /// If there is none of that name, or its parameters do not fit.
+    pub fn property_with(mut self, name: &str, parameters: Value) -> Self {
+        match sim::property::builtin_with(name, &parameters) {
+            Ok(property) => {
                 self.setup.settle.force |= property.needs.forced;
                 self.setup.properties.push(property);
             }
-            None => {
+            Err(BuiltinError::Unknown(_)) => {
                 let known: Vec<_> = sim::property::all_names().collect();
                 panic!(
                     "no property is called `{name}`; known are: {}",
                     known.join(", ")
                 );
             }
+            Err(error) => panic!("{error}"),
         }
         self
     }

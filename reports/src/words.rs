@@ -129,6 +129,7 @@ fn describe(event: &Event) -> Said {
         | Event::WebhookFailed { .. } => webhook(event),
         Event::WatchOpened { .. }
         | Event::WatchDelivered { .. }
+        | Event::WatchRedelivered { .. }
         | Event::WatchEnded { .. }
         | Event::WatchSilenced { .. }
         | Event::WatchUnsilenced { .. } => watch(event),
@@ -368,6 +369,17 @@ fn watch(event: &Event) -> Said {
             };
             said(format!("{watch} ← {kind}"), object, "")
         }
+        Event::WatchRedelivered {
+            watch,
+            kind,
+            object,
+            revision,
+            ..
+        } => said(
+            format!("{watch} ← {kind} again"),
+            at(object, Some(revision)),
+            "to see whether a repeated event changes anything",
+        ),
         Event::WatchEnded { watch, why, .. } => {
             let why = match why {
                 WatchEnd::Closed => "the server closed it",

@@ -302,6 +302,44 @@ mod tests {
         );
     }
 
+    /// `RECONVERGE_UPDATE=1 cargo test -p reconverge-scenarios the_table` writes it anew.
+    #[test]
+    fn the_table_of_properties_is_the_one_in_the_docs() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/properties.md");
+        let text = std::fs::read_to_string(&path).expect("the document is there");
+        let (before, rest) = text.split_once(BEGIN).expect("the table begins");
+        let (_, after) = rest.split_once(END).expect("the table ends");
+        let want = format!("{before}{BEGIN}\n{}{END}{after}", table());
+        if std::env::var_os("RECONVERGE_UPDATE").is_some() {
+            std::fs::write(&path, &want).expect("the document can be written");
+        } else {
+            assert!(text == want, "run this test with RECONVERGE_UPDATE=1");
+        }
+    }
+
+    const BEGIN: &str = "<!-- table of sim::property::BUILTIN -->";
+    const END: &str = "<!-- end of the table -->";
+
+    fn table() -> String {
+        let mut table =
+            "| property | says | does not see | parameters |\n|---|---|---|---|\n".to_owned();
+        for builtin in sim::property::BUILTIN {
+            let parameter = |p: &sim::property::Parameter| match p.default {
+                "" => format!("`{}`: {}", p.name, p.says),
+                default => format!("`{}: {default}`: {}", p.name, p.says),
+            };
+            let parameters: Vec<String> = builtin.parameters.iter().map(parameter).collect();
+            table.push_str(&format!(
+                "| `{}` | {} | {} | {} |\n",
+                builtin.name,
+                builtin.says,
+                builtin.unseen,
+                parameters.join("; ")
+            ));
+        }
+        table
+    }
+
     #[test]
     fn conditions_are_named() {
         assert_eq!(

@@ -591,6 +591,19 @@ pub enum Event {
         /// Its resourceVersion.
         revision: Option<Revision>,
     },
+    /// The last event that a watch brought of an object reached the replica once more: in the forced reconcile.
+    WatchRedelivered {
+        /// Which replica.
+        replica: ReplicaId,
+        /// The watch.
+        watch: WatchId,
+        /// `ADDED`, `MODIFIED`, `DELETED`.
+        kind: String,
+        /// The object.
+        object: ObjectKey,
+        /// Its resourceVersion.
+        revision: Revision,
+    },
     /// A watch ended.
     WatchEnded {
         /// Which replica.
@@ -735,6 +748,7 @@ impl Event {
             | Event::WebhookReplyLost { replica, .. }
             | Event::WatchOpened { replica, .. }
             | Event::WatchDelivered { replica, .. }
+            | Event::WatchRedelivered { replica, .. }
             | Event::WatchEnded { replica, .. }
             | Event::WatchSilenced { replica, .. } => Who::Replica(*replica),
         }

@@ -215,6 +215,8 @@ fn on_threads(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Mad
 }
 
 fn in_forks(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made) -> bool) {
+    // Made before any run that is compared with it, and in a process of its own like those.
+    prepared.reference(Isolation::Fork, batch.limit);
     let mut children: Vec<Forked> = Vec::new();
     let mut at_work: Vec<(u64, Arc<Whereabouts>)> = Vec::new();
     let mut seeds = batch.seeds.iter();
@@ -253,6 +255,31 @@ fn in_forks(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made)
         };
         going &= on_run(made);
     }
+}
+
+/// The run of seed 0, twice, kept apart as asked; none if it was not made. This process must be able to fork, if asked.
+pub(crate) fn make_twice(
+    prepared: &Prepared,
+    isolation: Isolation,
+    limit: Duration,
+) -> Option<Made> {
+    let batch = Batch {
+        seeds: &[0],
+        plans: &[],
+        jobs: 1,
+        isolation,
+        limit,
+        check_one_in: 1,
+    };
+    let mut all = None;
+    match isolation {
+        Isolation::Thread => all = Some(make(prepared, 0, &batch, Watch::Own)),
+        Isolation::Fork => in_forks(prepared, &batch, &mut |made| {
+            all = Some(made);
+            true
+        }),
+    }
+    all
 }
 
 fn lost(seed: u64, why: Lost) -> Made {

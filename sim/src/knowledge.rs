@@ -209,6 +209,18 @@ impl Knowledge {
         self.caches.get(&replica)?.newest(key, Some(at))
     }
 
+    /// The step at which a version of an object, or a newer one, first reached a reconcile, else its replica.
+    pub(crate) fn arrived(
+        &self,
+        replica: ReplicaId,
+        reconcile: Option<ReconcileId>,
+        key: &ObjectKey,
+        revision: Revision,
+    ) -> Option<StepId> {
+        let read = reconcile.and_then(|id| self.reconciles.get(&id)?.arrived(key, revision));
+        read.or_else(|| self.caches.get(&replica)?.arrived(key, revision))
+    }
+
     fn seen(&mut self, replica: ReplicaId, reconcile: Option<ReconcileId>) -> &mut Seen {
         match reconcile {
             Some(reconcile) => self.reconciles.entry(reconcile).or_default(),
@@ -248,6 +260,21 @@ impl Knowledge {
 }
 
 impl Seen {
+    fn arrived(&self, key: &ObjectKey, revision: Revision) -> Option<StepId> {
+        let scope = |namespace: &str| {
+            (
+                key.group.clone(),
+                key.resource.clone(),
+                namespace.to_owned(),
+            )
+        };
+        let lists = [scope(""), scope(&key.namespace)];
+        let lists = lists.iter().filter_map(|scope| self.lists.get(scope));
+        let all = self.objects.get(key).into_iter().chain(lists);
+        all.filter_map(|versions| versions.first_from(revision))
+            .min()
+    }
+
     /// The newest version of an object seen not after `before`.
     fn newest(&self, key: &ObjectKey, before: Option<StepId>) -> Option<Revision> {
         let last = |versions: &Versions| versions.newest(before);
@@ -277,6 +304,11 @@ impl Versions {
             .last()
             .map_or(revision, |(_, newest)| revision.max(*newest));
         self.0.push((at, newest));
+    }
+
+    fn first_from(&self, revision: Revision) -> Option<StepId> {
+        let at = self.0.partition_point(|(_, newest)| *newest < revision);
+        self.0.get(at).map(|(step, _)| *step)
     }
 
     fn newest(&self, before: Option<StepId>) -> Option<Revision> {

@@ -3,13 +3,16 @@
 //! Owns where a run lives: on a fresh thread of this process. std's hash keys and `rand`'s generator are made once per
 //! thread, so a thread serves one run.
 
-use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fake_apiserver::server::ApiServer;
 
 use crate::entropy::Simulated;
+use crate::isolation::{self, Isolation};
+use crate::property::PropertySpec;
+use crate::property::reference::Reference;
 use crate::schedule::Input;
 use crate::setup::Setup;
 use crate::trace::{Fingerprint, Trace};
@@ -50,6 +53,8 @@ impl Run {
 pub struct Prepared {
     setup: Arc<Setup>,
     base: Arc<ApiServer>,
+    /// The fault-free run, made when the first property wants to compare with it.
+    reference: Arc<OnceLock<Result<Reference, String>>>,
 }
 
 impl Prepared {
@@ -59,6 +64,36 @@ impl Prepared {
         Ok(Prepared {
             setup: Arc::new(setup),
             base,
+            reference: Arc::default(),
+        })
+    }
+
+    /// The fault-free run, if a property compares with it: made once, before any run that is compared.
+    pub(crate) fn reference(
+        &self,
+        isolation: Isolation,
+        limit: Duration,
+    ) -> Option<&Result<Reference, String>> {
+        let wanted = |property: &PropertySpec| property.needs.reference;
+        self.setup.properties.iter().any(wanted).then(|| {
+            self.reference.get_or_init(|| {
+                // Properties only read: without them it is the same run, and with them it would wait for itself.
+                let mut plain = Setup::clone(&self.setup);
+                plain.properties.clear();
+                plain.settle.force = false;
+                let plain = Prepared {
+                    setup: Arc::new(plain),
+                    ..self.clone()
+                };
+                let operators: Vec<String> = self
+                    .setup
+                    .operators
+                    .iter()
+                    .flat_map(|of| std::iter::repeat_n(of.name.clone(), of.replicas as usize))
+                    .collect();
+                let made = isolation::make_twice(&plain, isolation, limit);
+                Reference::read(made, &self.base, &operators)
+            })
         })
     }
 
@@ -84,6 +119,7 @@ impl Prepared {
         options: RunOptions,
         limit: Duration,
     ) -> Result<Run, Option<Place>> {
+        self.reference(Isolation::Thread, limit);
         let whereabouts = Arc::new(Whereabouts::own());
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let (prepared, input) = (self.clone(), input.clone());
@@ -123,6 +159,7 @@ impl Prepared {
         whereabouts: Option<Arc<Whereabouts>>,
         script: impl FnOnce(&mut World<'_>) + Send,
     ) -> Run {
+        self.reference(Isolation::Thread, Duration::MAX);
         let run = || self.simulate(input, options, whereabouts, script);
         std::thread::scope(|scope| match scope.spawn(run).join() {
             Ok(run) => run,
@@ -145,7 +182,8 @@ impl Prepared {
         spans::begin(options.logs || asked.logs, asked.spans);
         let base = self.base.copy();
         spans::observe(|| {
-            let mut world = World::new(&self.setup, input, base, whereabouts);
+            let reference = self.reference(Isolation::Thread, Duration::MAX);
+            let mut world = World::new(&self.setup, input, base, whereabouts, reference);
             script(&mut world);
             world.run();
             let (trace, verdict, diverged) = world.into_parts();

@@ -13,12 +13,19 @@ use super::{Failure, Format, Output, Program, paths, table};
 pub(super) struct Args {
     /// Scenario files, or folders that are searched
     paths: Vec<PathBuf>,
+    /// Lists the built-in properties instead, with what can be set in each
+    #[arg(long, conflicts_with = "paths")]
+    properties: bool,
     /// How the list is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8, Failure> {
+    if args.properties {
+        properties(args, output);
+        return Ok(0);
+    }
     let mut rows = table::table(
         output.colors,
         &["scenario", "variant", "engine", "expects", "summary"],
@@ -55,6 +62,36 @@ pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8
         Format::Json => output.out(&format!("{:#}\n", json!({"version": 1, "cases": cases}))),
     }
     Ok(0)
+}
+
+fn properties(args: &Args, output: &Output) {
+    let headers = ["property", "says", "does not see", "parameters"];
+    let mut rows = table::table(output.colors, &headers);
+    let mut list = Vec::new();
+    for builtin in sim::property::BUILTIN {
+        let parameter = |p: &sim::property::Parameter| match p.default {
+            "" => p.name.to_owned(),
+            default => format!("{}: {default}", p.name),
+        };
+        let parameters: Vec<String> = builtin.parameters.iter().map(parameter).collect();
+        let parameters = parameters.join(", ");
+        rows.add_row([builtin.name, builtin.says, builtin.unseen, &parameters]);
+        list.push(json!({
+            "name": builtin.name,
+            "says": builtin.says,
+            "doesNotSee": builtin.unseen,
+            "parameters": parameters,
+        }));
+    }
+    match args.format {
+        Format::Text => output.out(&table::text(&rows)),
+        Format::Json => {
+            output.out(&format!(
+                "{:#}\n",
+                json!({"version": 1, "properties": list})
+            ));
+        }
+    }
 }
 
 /// An expected verdict in a few words.

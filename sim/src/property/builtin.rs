@@ -20,13 +20,18 @@ use super::no_duplicate_create::NoDuplicateCreate;
 use super::no_lost_update::NoLostUpdate;
 use super::no_orphans::NoOrphans;
 use super::no_panic::NoPanic;
+use super::no_stall::NoStall;
 use super::no_task_leak::NoTaskLeak;
+use super::no_write_after_deposed::NoWriteAfterDeposed;
 use super::owner_refs_kept::OwnerRefsKept;
 use super::safe_delete::SafeDelete;
+use super::same_end_state::{LevelTriggered, SameEndState};
+use super::single_leader::SingleLeader;
 use super::status_not_ahead_of_spec::StatusNotAheadOfSpec;
 use super::telemetry::{
     BoundedMetric, MetricRules, OneTenantPerSeries, ReadyAfterSync, TracedWrites, WholeTraces,
 };
+use super::unique_effect::UniqueEffect;
 use super::{Property, PropertySpec};
 
 /// A built-in property.
@@ -36,6 +41,8 @@ pub struct Builtin {
     pub name: &'static str,
     /// What it says, in a sentence without an end.
     pub says: &'static str,
+    /// What it does not see, in a few words.
+    pub unseen: &'static str,
     /// What can be set.
     pub parameters: &'static [Parameter],
     /// What a run must do so that there is something to judge.
@@ -61,6 +68,8 @@ pub struct Parameter {
 pub struct Needs {
     /// Once settled, everything is reconciled once more ([`Settle::force`](crate::setup::Settle::force)).
     pub forced: bool,
+    /// The fault-free run is made first, to compare with.
+    pub reference: bool,
 }
 
 /// A built-in property that cannot be had so.
@@ -94,46 +103,63 @@ pub(super) trait Tuned: Property + Sized + 'static {
     }
 }
 
-const FORCED: Needs = Needs { forced: true };
-const NOTHING: Needs = Needs { forced: false };
+const NOTHING: Needs = Needs {
+    forced: false,
+    reference: false,
+};
+const FORCED: Needs = Needs {
+    forced: true,
+    ..NOTHING
+};
+const REFERENCE: Needs = Needs {
+    reference: true,
+    ..NOTHING
+};
+const IGNORE: Parameter = Parameter {
+    name: "ignore",
+    default: "[]",
+    says: "fields that do not count, as JSON pointers: [/status/by]",
+};
 
 /// All of them, in order of their names.
-pub const BUILTIN: [Builtin; 20] = [
+pub const BUILTIN: [Builtin; 26] = [
     Builtin {
-        name: "bounded-metric",
-        says: "a metric that the operator shows, such as the length of a queue, stays within a bound",
-        parameters: &[
-            Parameter {
-                name: "metric",
-                default: "",
-                says: "its name; every metric with the word `queue` in its name, unless set",
-            },
-            Parameter {
-                name: "atMost",
-                default: "100",
-                says: "the bound",
-            },
-        ],
-        needs: NOTHING,
         convention: true,
-        make: tuned::<BoundedMetric>,
+        ..tunable::<BoundedMetric>(
+            "bounded-metric",
+            "a metric that the operator shows, such as the length of a queue, stays within a bound",
+            "what happens between two scrapes; that a metric of that name is shown at all",
+            &[
+                Parameter {
+                    name: "metric",
+                    default: "",
+                    says: "its name; every metric with the word `queue` in its name, unless set",
+                },
+                Parameter {
+                    name: "atMost",
+                    default: "100",
+                    says: "the bound",
+                },
+            ],
+            NOTHING,
+        )
     },
-    Builtin {
-        name: "bounded-queue",
-        says: "no replica has more requests, reconciles or tasks at once than so many",
-        parameters: &[Parameter {
+    tunable::<BoundedQueue>(
+        "bounded-queue",
+        "no replica has more requests, reconciles or tasks at once than so many",
+        "what waits in a channel without a task of its own",
+        &[Parameter {
             name: "atMost",
             default: "100",
             says: "so many of one sort at once are few enough",
         }],
-        needs: NOTHING,
-        convention: false,
-        make: tuned::<BoundedQueue>,
-    },
-    Builtin {
-        name: "bounded-requests",
-        says: "no replica asks the same thing more often than so many times within so long",
-        parameters: &[
+        NOTHING,
+    ),
+    tunable::<BoundedRequests>(
+        "bounded-requests",
+        "no replica asks the same thing more often than so many times within so long",
+        "a storm that is spread over many objects; effects outside the API server",
+        &[
             Parameter {
                 name: "per",
                 default: "10s",
@@ -145,97 +171,175 @@ pub const BUILTIN: [Builtin; 20] = [
                 says: "so many of one kind are too few to be a storm",
             },
         ],
-        needs: NOTHING,
-        convention: false,
-        make: tuned::<BoundedRequests>,
-    },
+        NOTHING,
+    ),
     plain::<Converges>(
         "converges",
         "once faults and workload are over, the system comes to rest within `settle.bound`",
+        "a loop that is slower than ten requests per second and changes nothing; a run with a fixed end",
     ),
-    Builtin {
-        name: "deadline-honoured",
-        says: "no reconcile takes longer than its deadline, whatever the API server does",
-        parameters: &[Parameter {
+    tunable::<DeadlineHonoured>(
+        "deadline-honoured",
+        "no reconcile takes longer than its deadline, whatever the API server does",
+        "deadlines of single requests; work outside of kube's reconcile spans",
+        &[Parameter {
             name: "within",
             default: "30s",
             says: "the deadline, from the start of the reconcile",
         }],
-        needs: NOTHING,
-        convention: false,
-        make: tuned::<DeadlineHonoured>,
-    },
+        NOTHING,
+    ),
     plain::<FinalizerCoversCleanup>(
         "finalizer-covers-cleanup",
         "a finalizer goes after the cleanup it stands for",
+        "cleanup outside the cluster; children without a controller reference",
     ),
     Builtin {
         needs: FORCED,
         ..plain::<Idempotent>(
             "idempotent",
             "once at rest, another reconcile of everything writes nothing",
+            "effects outside the API server",
         )
     },
+    tunable::<LevelTriggered>(
+        "level-triggered",
+        "a state that an operator missed changes nothing about the end",
+        "a run that does not settle; names that an operator draws itself",
+        &[IGNORE],
+        REFERENCE,
+    ),
     Builtin {
-        name: "metric-rules",
-        says: "names are `namespace_subsystem_name_unit`, counters end in `_total`, a metric has few series",
-        parameters: &[Parameter {
-            name: "series",
-            default: "50",
-            says: "so many series of one metric are few enough",
-        }],
-        needs: NOTHING,
         convention: true,
-        make: tuned::<MetricRules>,
+        ..tunable::<MetricRules>(
+            "metric-rules",
+            "names are `namespace_subsystem_name_unit`, counters end in `_total`, a metric has few series",
+            "series beyond what a run creates; whether a unit is the right one",
+            &[Parameter {
+                name: "series",
+                default: "50",
+                says: "so many series of one metric are few enough",
+            }],
+            NOTHING,
+        )
     },
     plain::<NoDuplicateCreate>(
         "no-duplicate-create",
         "one cause does not lead to two objects",
+        "twins with names made by the operator itself; twins without a `generateName`",
     ),
     plain::<NoLostUpdate>(
         "no-lost-update",
         "no field is overwritten by a writer that had not seen its value",
+        "writes of the workload; a replica that overwrites its own earlier write; a value that happens to be the same",
     ),
-    plain::<NoOrphans>("no-orphans", "nothing is left whose owner is gone"),
-    plain::<NoPanic>("no-panic", "no replica panics"),
+    plain::<NoOrphans>(
+        "no-orphans",
+        "nothing is left whose owner is gone",
+        "objects that name no owner",
+    ),
+    plain::<NoPanic>(
+        "no-panic",
+        "no replica panics",
+        "panics on threads that the operator started itself",
+    ),
+    tunable::<NoStall>(
+        "no-stall",
+        "no reconcile is silent for longer than 50 ms; says what it waited for",
+        "what a task waits for that a reconcile waits for; reconciles outside of kube's controller; it is for timed schedules",
+        &[
+            Parameter {
+                name: "over",
+                default: "50ms",
+                says: "a shorter silence does not count",
+            },
+            Parameter {
+                name: "ignore",
+                default: "[]",
+                says: "waits that do not count: api, channel, lock, pause, timer",
+            },
+        ],
+        NOTHING,
+    ),
     plain::<NoTaskLeak>(
         "no-task-leak",
         "a replica that was told to stop leaves no task behind",
+        "tasks of a replica that crashed, or that no `restart` step tells to stop",
+    ),
+    plain::<NoWriteAfterDeposed>(
+        "no-write-after-deposed",
+        "no write without a version lands once another replica holds the Lease",
+        "a replica that never led; a Lease that has run out and that nobody has taken",
     ),
     convention::<OneTenantPerSeries>(
         "one-tenant-per-series",
         "series that name the same `namespace` name the same `tenant`",
+        "series without these two labels, and a mix-up that is the same from the first count on",
     ),
     plain::<OwnerRefsKept>(
         "owner-refs-kept",
         "no owner reference goes by the hand of a writer that did not know it or did not set it",
+        "references that the workload takes away; those that an operator adds and takes away itself",
     ),
     convention::<ReadyAfterSync>(
         "ready-after-sync",
         "no webhook is served before the replica's first lists have been answered",
+        "caches filled by a watch alone; lists that are asked for only later",
     ),
     plain::<SafeDelete>(
         "safe-delete",
         "nothing is deleted on the word of a stale read",
+        "a delete that is wrong because of what another object says; `deletecollection`",
+    ),
+    tunable::<SameEndState>(
+        "same-end-state",
+        "the objects in the end are those of the fault-free run",
+        "a run that does not settle; effects outside the API server; results that depend on who came first are no case for it",
+        &[IGNORE],
+        REFERENCE,
+    ),
+    plain::<SingleLeader>(
+        "single-leader",
+        "no two replicas hold one Lease at once",
+        "holders under another name than the replica's identity; locks that are no Leases",
     ),
     plain::<StatusNotAheadOfSpec>(
         "status-not-ahead-of-spec",
         "`observedGeneration` is honest, and never goes back",
+        "a status without `observedGeneration`",
     ),
     convention::<TracedWrites>(
         "traced-writes",
         "every write belongs to a reconcile or a webhook call and carries a W3C `traceparent`",
+        "whether the trace named is the right one",
+    ),
+    tunable::<UniqueEffect>(
+        "unique-effect",
+        "nothing is created or deleted more often than in the fault-free run",
+        "an effect that replaces another one of its kind; updates; a workload too quick for the fault-free run",
+        &[Parameter {
+            name: "exactly",
+            default: "false",
+            says: "whether fewer than in the fault-free run count too",
+        }],
+        REFERENCE,
     ),
     convention::<WholeTraces>(
         "whole-traces",
         "traces that a collector took are whole, and those in which a request failed were sent",
+        "traces exported in another form, and whether a trace that was not kept should have been",
     ),
 ];
 
-const fn plain<P: Property + Default + 'static>(name: &'static str, says: &'static str) -> Builtin {
+const fn plain<P: Property + Default + 'static>(
+    name: &'static str,
+    says: &'static str,
+    unseen: &'static str,
+) -> Builtin {
     Builtin {
         name,
         says,
+        unseen,
         parameters: &[],
         needs: NOTHING,
         convention: false,
@@ -243,13 +347,32 @@ const fn plain<P: Property + Default + 'static>(name: &'static str, says: &'stat
     }
 }
 
+const fn tunable<P: Tuned>(
+    name: &'static str,
+    says: &'static str,
+    unseen: &'static str,
+    parameters: &'static [Parameter],
+    needs: Needs,
+) -> Builtin {
+    Builtin {
+        name,
+        says,
+        unseen,
+        parameters,
+        needs,
+        convention: false,
+        make: tuned::<P>,
+    }
+}
+
 const fn convention<P: Property + Default + 'static>(
     name: &'static str,
     says: &'static str,
+    unseen: &'static str,
 ) -> Builtin {
     Builtin {
         convention: true,
-        ..plain::<P>(name, says)
+        ..plain::<P>(name, says, unseen)
     }
 }
 

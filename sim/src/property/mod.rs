@@ -13,20 +13,27 @@ mod closures;
 mod converges;
 mod deadline_honoured;
 pub(crate) mod diff;
+mod end_state;
 mod finalizer_covers_cleanup;
 mod idempotent;
 mod no_duplicate_create;
 mod no_lost_update;
 mod no_orphans;
 mod no_panic;
+mod no_stall;
 mod no_task_leak;
+mod no_write_after_deposed;
 mod owner_refs_kept;
+pub(crate) mod reference;
 mod safe_delete;
+mod same_end_state;
 mod sent;
+mod single_leader;
 mod status_not_ahead_of_spec;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod unique_effect;
 mod view;
 
 use std::fmt;

@@ -57,7 +57,8 @@ impl Property for SafeDelete {
     }
 }
 
-fn has_precondition(body: BodyId, view: &View<'_>) -> bool {
+/// Whether the options of a delete make the server the judge.
+pub(super) fn has_precondition(body: BodyId, view: &View<'_>) -> bool {
     let Some(body) = view.trace.bodies.get(&body) else {
         return false;
     };

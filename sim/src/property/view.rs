@@ -9,6 +9,7 @@ use fake_apiserver::store::{Entry, Object};
 
 use crate::event::{Base, Call, Effect, Event, ObjectKey, Phase, ReconcileId, ReplicaId, Revision};
 use crate::knowledge::Knowledge;
+use crate::property::reference::Reference;
 use crate::setup::Setup;
 use crate::telemetry::Exposition;
 use crate::time::SimTime;
@@ -21,6 +22,8 @@ pub struct LeaseSeen {
     pub holder: String,
     /// When the replica saw it.
     pub seen: SimTime,
+    /// When it was renewed, by the clock of the replica that looks: its `renewTime`, on the master clock.
+    pub renewed: SimTime,
     /// How long it is good for.
     pub duration: Duration,
 }
@@ -45,6 +48,7 @@ pub struct View<'w> {
     pub(crate) setup: &'w Setup,
     pub(crate) server: &'w ApiServer,
     pub(crate) knowledge: &'w Knowledge,
+    pub(crate) reference: Option<&'w Result<Reference, String>>,
     /// What has happened.
     pub trace: &'w Trace,
     /// The replicas.
@@ -66,6 +70,25 @@ pub(crate) fn key_of(server: &ApiServer, entry: &Entry) -> ObjectKey {
     }
 }
 
+/// Every live object of a server with its name.
+pub(super) fn objects(server: &ApiServer) -> impl Iterator<Item = (ObjectKey, &Object)> {
+    let store = server.store();
+    store.resources().flat_map(move |resource| {
+        let row = server.registry().by_id(resource);
+        let group = row.map(|row| row.group.to_string()).unwrap_or_default();
+        let plural = row.map(|row| row.plural.to_string()).unwrap_or_default();
+        store.objects(resource).map(move |(key, object)| {
+            let key = ObjectKey {
+                group: group.clone(),
+                resource: plural.clone(),
+                namespace: key.namespace().to_owned(),
+                name: key.name().to_owned(),
+            };
+            (key, &**object)
+        })
+    })
+}
+
 impl View<'_> {
     /// Names the object that an entry of the store's log is about.
     pub fn key_of(&self, entry: &Entry) -> ObjectKey {
@@ -74,21 +97,7 @@ impl View<'_> {
 
     /// Every live object with its name.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectKey, &Object)> {
-        let store = self.server.store();
-        store.resources().flat_map(move |resource| {
-            let row = self.server.registry().by_id(resource);
-            let group = row.map(|row| row.group.to_string()).unwrap_or_default();
-            let plural = row.map(|row| row.plural.to_string()).unwrap_or_default();
-            store.objects(resource).map(move |(key, object)| {
-                let key = ObjectKey {
-                    group: group.clone(),
-                    resource: plural.clone(),
-                    namespace: key.namespace().to_owned(),
-                    name: key.name().to_owned(),
-                };
-                (key, &**object)
-            })
-        })
+        objects(self.server)
     }
 
     /// Live objects of a kind, such as `ConfigMap`, in order of their names.
@@ -130,19 +139,29 @@ impl View<'_> {
 
     /// The names of the replicas of an operator whose last look at a Lease names them its holder, by their own clock.
     pub fn active_leaders(&self, operator: &str) -> Vec<&str> {
-        let holds = |replica: &&&ReplicaInfo| {
-            replica
-                .leases
-                .values()
-                .any(|lease| lease.holder == replica.name && lease.seen + lease.duration > self.now)
-        };
+        self.active_holders(operator)
+            .into_iter()
+            .map(|(replica, _, _)| replica.name.as_str())
+            .collect()
+    }
+
+    /// The replicas behind [`View::active_leaders`], with the Lease that each believes to hold.
+    pub(crate) fn active_holders(
+        &self,
+        operator: &str,
+    ) -> Vec<(&ReplicaInfo, &ObjectKey, &LeaseSeen)> {
         let of = self
             .replicas
             .iter()
             .filter(|replica| replica.running && replica.operator == operator);
-        of.filter(holds)
-            .map(|replica| replica.name.as_str())
-            .collect()
+        of.filter_map(|replica| {
+            let mut leases = replica.leases.iter();
+            let (key, lease) = leases.find(|(_, lease)| {
+                lease.holder == replica.name && lease.renewed + lease.duration > self.now
+            })?;
+            Some((*replica, key, lease))
+        })
+        .collect()
     }
 
     /// The holder that a Lease object names.

@@ -52,6 +52,7 @@ use crate::event::{
 };
 use crate::gate::Gate;
 use crate::knowledge::Knowledge;
+use crate::property::reference::Reference;
 use crate::property::{Property, Report, View, diff};
 use crate::schedule::{Chooser, Input};
 use crate::setup::{Fault, Setup};
@@ -112,6 +113,8 @@ pub struct World<'s> {
     whereabouts: Option<Arc<Whereabouts>>,
     /// How many choices were taken in turn without time passing by itself; only in controlled schedules.
     at_once: u32,
+    /// The fault-free run, if a property compares with it.
+    reference: Option<&'s Result<Reference, String>>,
 }
 
 impl<'s> World<'s> {
@@ -342,6 +345,7 @@ impl<'s> World<'s> {
             setup: self.setup,
             server: &self.server,
             knowledge: &self.knowledge,
+            reference: self.reference,
             trace: &self.trace,
             replicas: replicas::infos(&self.replicas),
             phase: self.progress.phase,
@@ -432,6 +436,7 @@ impl<'s> World<'s> {
         input: &Input,
         base: ApiServer,
         whereabouts: Option<Arc<Whereabouts>>,
+        reference: Option<&'s Result<Reference, String>>,
     ) -> World<'s> {
         let chooser = Chooser::new(input, setup.mode);
         let replicas = replicas::lay_out(setup);
@@ -479,6 +484,7 @@ impl<'s> World<'s> {
             cause: None,
             whereabouts,
             at_once: 0,
+            reference,
         };
         world.begin_phase(crate::event::Phase::Safety);
         for index in 0..world.replicas.len() {

@@ -3,7 +3,8 @@
 //! **Settled** = faults off, workload done, no message in flight, every cache caught up, every replica running, and for
 //! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`. The window is
 //! raised to the longest requeue seen, up to its cap.
-//! **Forced reconcile** = every watch expires (410, relist), then every replica is restarted.
+//! **Forced reconcile** = the last event of each object is delivered again, then every watch expires (410, relist), then
+//! every replica is restarted; each has its time to come to rest.
 //!
 //! Simplification: a requeue is seen as the gap between two reconciles of one object of which the second says that the
 //! reconciler asked for it; one that is longer than the window and was never seen is missed.
@@ -19,9 +20,17 @@ use crate::time::{SimTime, us};
 
 /// How long faults may strike after the last step of the workload.
 const FAULTS_US: u64 = 30_000_000;
-/// How long each half of the forced reconcile is given at least, and at most.
+/// How long each part of the forced reconcile is given at least, and at most.
 const FORCED_US: u64 = 30_000_000;
 const FORCED_US_MAX: u64 = 300_000_000;
+
+/// The parts of the forced reconcile, by what has been done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Forced {
+    Redelivered,
+    Relisted,
+    Restarted,
+}
 
 /// How far a run has come.
 pub(super) struct Progress {
@@ -30,11 +39,11 @@ pub(super) struct Progress {
     pub(super) settled: Option<SimTime>,
     /// No faults from here on.
     faults_until: SimTime,
-    /// When the phase, or the half of the forced reconcile, began.
+    /// When the phase, or the part of the forced reconcile, began.
     began: SimTime,
-    /// Where the forced reconcile began, once it has; and whether the replicas have been restarted.
+    /// Where the forced reconcile began, once it has; and how far it is.
     forced_from: Option<StepId>,
-    restarted: bool,
+    forced: Forced,
     /// When each object's last reconcile ended, and the longest requeue seen.
     reconciled: BTreeMap<String, SimTime>,
     requeue_us_max: u64,
@@ -60,7 +69,7 @@ impl Progress {
             faults_until: SimTime(last + faults_us).min(end),
             began: SimTime::ZERO,
             forced_from: None,
-            restarted: false,
+            forced: Forced::Redelivered,
             reconciled: BTreeMap::new(),
             requeue_us_max: 0,
             read: 0,
@@ -139,14 +148,18 @@ impl World<'_> {
         self.report.unsettled = Some(why);
     }
 
-    /// Makes every replica reconcile everything: first by a relist.
+    /// Makes every replica reconcile everything: first by what it has heard already.
     fn force(&mut self) {
         let from = self.begin_phase(Phase::Forced);
         self.progress.forced_from = Some(from);
+        self.for_each_watch(Self::redeliver);
+    }
+
+    fn for_each_watch(&mut self, act: impl Fn(&mut Self, WatchId)) {
         let watches: Vec<WatchId> = self.watches.keys().copied().collect();
         for watch in watches {
-            self.cause = Some(from);
-            self.expire_watch(watch);
+            self.cause = self.progress.forced_from;
+            act(self, watch);
         }
     }
 
@@ -155,16 +168,25 @@ impl World<'_> {
         let enough = SimTime(began + FORCED_US).max(now);
         if self.is_quiet() && next.is_none_or(|at| at >= enough) {
             entropy::set_now(enough);
-            if self.progress.restarted {
-                self.prove_forced();
-                return false;
-            }
-            self.progress.restarted = true;
             self.progress.began = enough;
-            for id in self.replica_ids() {
-                self.cause = self.progress.forced_from;
-                let at_once = crate::time::DurationRange::fixed(std::time::Duration::from_secs(1));
-                self.crash(id, "restarted to reconcile everything once more", at_once);
+            match self.progress.forced {
+                Forced::Redelivered => {
+                    self.progress.forced = Forced::Relisted;
+                    self.for_each_watch(Self::expire_watch);
+                }
+                Forced::Relisted => {
+                    self.progress.forced = Forced::Restarted;
+                    for id in self.replica_ids() {
+                        self.cause = self.progress.forced_from;
+                        let at_once =
+                            crate::time::DurationRange::fixed(std::time::Duration::from_secs(1));
+                        self.crash(id, "restarted to reconcile everything once more", at_once);
+                    }
+                }
+                Forced::Restarted => {
+                    self.prove_forced();
+                    return false;
+                }
             }
         } else if now.0 > began + FORCED_US_MAX {
             self.report.inconclusive.push((

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use fake_apiserver::time::Timestamp;
 use serde::Deserialize;
 
 use super::World;
@@ -16,7 +17,7 @@ use crate::replica::{Ended, Process};
 use crate::setup::{CrashPoint, Fault, Setup};
 use crate::spans::{self, SpanNote};
 use crate::telemetry::Metrics;
-use crate::time::{DurationRange, SimTime};
+use crate::time::{DurationRange, EPOCH_UNIX_US, SimTime};
 
 /// A process that ended by itself is started again after this long, as the kubelet would.
 const RESTART_US: u64 = 10_000_000;
@@ -52,6 +53,7 @@ struct Lease {
 struct LeaseSpec {
     holder_identity: Option<String>,
     lease_duration_seconds: Option<u64>,
+    renew_time: Option<String>,
 }
 
 impl Replica {
@@ -61,9 +63,24 @@ impl Replica {
             return;
         }
         let Lease { spec } = serde_json::from_slice(body).unwrap_or_default();
+        let now = entropy::now();
+        // The holder wrote it by its own clock, which may be wrong.
+        let renewed = spec
+            .renew_time
+            .as_deref()
+            .and_then(Timestamp::parse_rfc3339);
+        let renewed = renewed.map(|at| {
+            let unix_us = at.micros().saturating_sub(self.skew_us);
+            SimTime(
+                u64::try_from(unix_us)
+                    .unwrap_or(0)
+                    .saturating_sub(EPOCH_UNIX_US),
+            )
+        });
         let seen = LeaseSeen {
             holder: spec.holder_identity.unwrap_or_default(),
-            seen: entropy::now(),
+            seen: now,
+            renewed: renewed.map_or(now, |at| at.min(now)),
             duration: std::time::Duration::from_secs(spec.lease_duration_seconds.unwrap_or(15)),
         };
         self.info.leases.insert(key.clone(), seen);

@@ -1,6 +1,6 @@
 //! Open watches: their events on the way, and what can befall them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use fake_apiserver::server;
@@ -27,6 +27,8 @@ pub(super) struct OpenWatch {
     arrived: bool,
     silent_until: Option<SimTime>,
     queue: VecDeque<Item>,
+    /// The last event of each object that was delivered, if they are wanted again.
+    last: BTreeMap<ObjectKey, (Revision, &'static str, Bytes)>,
     /// Events of one watch keep their order.
     last_due: SimTime,
 }
@@ -65,6 +67,7 @@ impl World<'_> {
             arrived: false,
             silent_until: None,
             queue: VecDeque::new(),
+            last: BTreeMap::new(),
             last_due: SimTime::ZERO,
         };
         self.watches.insert(watch, open);
@@ -180,6 +183,7 @@ impl World<'_> {
                 line,
             } => {
                 let (stream, call) = (open.stream.clone(), open.call.clone());
+                let wanted_again = self.setup.settle.force;
                 let about = about_line(&line);
                 let revision = about
                     .revision
@@ -199,6 +203,10 @@ impl World<'_> {
                 });
                 self.cause = Some(step);
                 if let (Some(object), Some(revision)) = (object, revision) {
+                    if wanted_again && let Some(open) = self.watches.get_mut(&watch) {
+                        let again = (revision, kind, line.clone());
+                        open.last.insert(object.clone(), again);
+                    }
                     self.knowledge
                         .saw_object(replica, None, object, revision, step);
                 }
@@ -209,6 +217,31 @@ impl World<'_> {
             }
         }
         self.after_delivery(replica);
+    }
+
+    /// Delivers the last event of each object once more, as a connection that is resumed too early does; oldest first.
+    pub(super) fn redeliver(&mut self, watch: WatchId) {
+        let Some(open) = self.watches.get(&watch) else {
+            return;
+        };
+        let (replica, stream, cause) = (open.replica, open.stream.clone(), self.cause);
+        let mut events: Vec<_> = open.last.clone().into_iter().collect();
+        events.sort_by_key(|(_, (revision, ..))| *revision);
+        for (object, (revision, kind, line)) in events {
+            self.cause = cause;
+            let step = self.record(Event::WatchRedelivered {
+                replica,
+                watch,
+                kind: kind.to_owned(),
+                object,
+                revision,
+            });
+            self.cause = Some(step);
+            let stream = stream.clone();
+            self.step(replica, move || {
+                let _ = stream.send(Ok(line));
+            });
+        }
     }
 
     /// Whether a fault of the plan befalls the watch instead of the delivery.

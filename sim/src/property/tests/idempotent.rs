@@ -39,3 +39,54 @@ fn boot() -> u64 {
     BOOT.with(|boot| boot.set(now));
     BOOT.with(std::cell::Cell::get)
 }
+
+/// Writes whenever it hears of the object, but for its own write, which it expects to hear of once. Neither a relist nor a
+/// restart shows that up: those begin with a list, which it does not look at.
+fn listener(counts: bool) -> crate::operator::OperatorFn {
+    operator(move |cx: OperatorContext| async move {
+        let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");
+        let only = watcher::Config::default().labels("main=yes");
+        let mut events = watcher(api.clone(), only).boxed();
+        let mut expected = None;
+        while let Some(event) = events.next().await {
+            let Ok(watcher::Event::Apply(map)) = event else {
+                continue;
+            };
+            if expected.take() == map.resource_version() {
+                continue;
+            }
+            let data = map.data.unwrap_or_default();
+            let heard: u32 = data.get("heard").and_then(|n| n.parse().ok()).unwrap_or(0);
+            let heard = if counts { heard + 1 } else { 1 };
+            let patch = json!({"data": {"heard": heard.to_string()}});
+            let written = api
+                .patch("main", &PatchParams::default(), &Patch::Merge(patch))
+                .await;
+            expected = written.ok().and_then(|map| map.resource_version());
+        }
+    })
+}
+
+#[test]
+fn idempotent_fires_on_a_counter_of_events_heard_again() {
+    let with = |counts| {
+        let mut setup = setup(listener(counts), 1);
+        setup.properties = vec![builtin("idempotent").expect("it is built in")];
+        setup.workload = vec![poke(
+            1_000,
+            json!({"metadata": {"annotations": {"a": "1"}}}),
+        )];
+        setup
+    };
+    let runs = runs(with(true), 0..6);
+    for run in &runs {
+        let message = &run.verdict.findings[0].message;
+        assert_eq!(
+            message,
+            "everything was settled, and after events that it had heard already it wrote: \
+             patch configmaps/default/main (/data/heard)"
+        );
+    }
+    let heard_once = super::runs(with(false), 0..6);
+    assert!(heard_once.iter().all(|run| run.verdict.findings.is_empty()));
+}

@@ -4,7 +4,7 @@ use super::storm::stormy;
 use super::*;
 
 /// The runs of a batch in order of their seeds: the fingerprint and the broken properties, or how the run was lost.
-fn made(
+pub(super) fn made(
     prepared: &Prepared,
     jobs: usize,
     isolation: Isolation,

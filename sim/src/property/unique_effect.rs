@@ -1,0 +1,105 @@
+//! `unique-effect`: what is done once in the fault-free run is done once, whatever goes wrong.
+//!
+//! Effects are creations and deletions that took place in the API server, counted by operator, resource and namespace
+//! until the world has settled; Leases and Events do not count. More than in the run of seed 0 is a breach. Fewer is one
+//! with the parameter `exactly: true`: a workload that is quicker than its operator lets that skip states, which is
+//! its right.
+//!
+//! Does not see: an effect that replaces another one of its kind; updates; a workload so quick that the fault-free run
+//! itself skips states, against which a slower run does more.
+
+use std::sync::Arc;
+
+use fake_apiserver::store::Entry;
+use serde::Deserialize;
+
+use super::builtin::Tuned;
+use super::reference::Effects;
+use super::{About, Property, Report, View};
+use crate::event::{Event, Phase, StepId};
+use crate::trace::Record;
+
+/// What can be set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Counting {
+    exactly: bool,
+}
+
+#[derive(Default)]
+pub(super) struct UniqueEffect {
+    exactly: bool,
+    effects: Effects,
+    /// Where each effect took place so far.
+    steps: std::collections::BTreeMap<super::reference::Effect, Vec<StepId>>,
+    settled: bool,
+}
+
+impl Tuned for UniqueEffect {
+    type Params = Counting;
+
+    fn tuned(params: &Counting) -> Self {
+        UniqueEffect {
+            exactly: params.exactly,
+            ..UniqueEffect::default()
+        }
+    }
+}
+
+impl Property for UniqueEffect {
+    fn observe(&mut self, record: &Record, _: &[Arc<Entry>], view: &View<'_>, report: &mut Report) {
+        let Ok(reference) = view.reference() else {
+            return;
+        };
+        let settled = matches!(
+            record.event,
+            Event::PhaseBegan {
+                phase: Phase::Settled
+            }
+        );
+        if self.settled {
+            return;
+        }
+        self.settled = settled;
+        let done = self
+            .effects
+            .note(record, |replica| view.operator_of(replica));
+        for (effect, object) in done {
+            let steps = self.steps.entry(effect.clone()).or_default();
+            steps.push(record.step);
+            let wanted = reference.effects.counts.get(&effect).copied().unwrap_or(0);
+            let count = steps.len() as u64;
+            if count > wanted {
+                let message = format!(
+                    "{} has done {} {}: {count} times, and in the fault-free run {wanted} in all",
+                    effect.operator, effect.verb, object
+                );
+                let about = About {
+                    object: Some(object),
+                    because: steps.clone(),
+                    ..About::default()
+                };
+                report.find(message, about);
+            }
+        }
+        if settled && self.exactly {
+            for (effect, wanted) in &reference.effects.counts {
+                let count = self.effects.counts.get(effect).copied().unwrap_or(0);
+                if count < *wanted {
+                    let message = format!(
+                        "{} has done {} {} {count} times only, and in the fault-free run {wanted}",
+                        effect.operator, effect.verb, effect.resource
+                    );
+                    report.find(message, About::default());
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, view: &View<'_>, report: &mut Report) {
+        if let Err(why) = view.reference() {
+            let why = why.to_owned();
+            report.inconclusive.push(("unique-effect".to_owned(), why));
+        }
+    }
+}
