@@ -3,7 +3,7 @@
 //! Simplifications: windows options, AppArmor and container restart rules are not looked into.
 //! Source: `pkg/apis/core/validation` (validateContainers and below).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::json::Value;
 
@@ -209,6 +209,14 @@ fn host_ports(errors: &mut Errors, at: &At, containers: &[Value]) {
 fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
     let at = container.field("volumeMounts");
     let mut paths: BTreeSet<&str> = BTreeSet::new();
+    // How many devices have a name, and a path.
+    let (mut device_names, mut device_paths) = (BTreeMap::new(), BTreeMap::new());
+    for device in container.field("volumeDevices").items() {
+        *device_names.entry(device.field("name").text()).or_insert(0) += 1;
+        *device_paths
+            .entry(device.field("devicePath").text())
+            .or_insert(0) += 1;
+    }
     for mount in at.items() {
         let (name, path) = (mount.field("name"), mount.field("mountPath"));
         if name.text().is_empty() {
@@ -227,13 +235,11 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
             errors.invalid(&path, "must be unique");
         }
         paths.insert(path.text());
-        for device in container.field("volumeDevices").items() {
-            if device.field("name").text() == name.text() {
-                errors.invalid(&name, "must not already exist in volumeDevices");
-            }
-            if device.field("devicePath").text() == path.text() {
-                errors.invalid(&path, "must not already exist as a path in volumeDevices");
-            }
+        for _ in 0..device_names.get(name.text()).copied().unwrap_or(0) {
+            errors.invalid(&name, "must not already exist in volumeDevices");
+        }
+        for _ in 0..device_paths.get(path.text()).copied().unwrap_or(0) {
+            errors.invalid(&path, "must not already exist as a path in volumeDevices");
         }
         let (sub_path, expression) = (mount.field("subPath"), mount.field("subPathExpr"));
         if !sub_path.text().is_empty() {
@@ -287,13 +293,13 @@ fn mounts(errors: &mut Errors, container: &At, pod: &Pod) {
 
 fn devices(errors: &mut Errors, container: &At, pod: &Pod) {
     let at = container.field("volumeDevices");
-    let (mut names, mut paths): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for device in at.items() {
         let (name, path) = (device.field("name"), device.field("devicePath"));
         if name.text().is_empty() {
             errors.required(&name, "");
         }
-        if names.contains(&name.text()) {
+        if !names.insert(name.text()) {
             errors.invalid(&name, "must be unique");
         }
         if !name.text().is_empty() && !pod.volumes.contains(&name.text()) {
@@ -302,12 +308,10 @@ fn devices(errors: &mut Errors, container: &At, pod: &Pod) {
         if path.text().is_empty() {
             errors.required(&path, "");
         }
-        if paths.contains(&path.text()) {
+        if !paths.insert(path.text()) {
             errors.invalid(&path, "must be unique");
         }
         descending_no_backsteps(errors, &path);
-        names.push(name.text());
-        paths.push(path.text());
     }
 }
 
