@@ -256,7 +256,7 @@ fn list_bytes(list: &ListAnswer) -> Bytes {
     out.extend_from_slice(b"{\"kind\":");
     json::write_string(&row.list_kind, &mut out);
     out.extend_from_slice(b",\"apiVersion\":");
-    json::write_string(&row.api_version(), &mut out);
+    json::write_string(row.api_version(), &mut out);
     out.extend_from_slice(b",\"metadata\":");
     json::write(&list.metadata(), &mut out);
     out.extend_from_slice(b",\"items\":[");

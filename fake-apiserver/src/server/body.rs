@@ -139,7 +139,7 @@ fn parse_protobuf(bytes: &[u8], row: &Resource) -> Result<Parsed, Status> {
             "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
         ));
     }
-    let value = protobuf::decode(bytes, (&row.api_version(), &row.kind))
+    let value = protobuf::decode(bytes, (row.api_version(), &row.kind))
         .map_err(|why| unrecognized(row, bytes, &why))?;
     Ok(Parsed {
         value,

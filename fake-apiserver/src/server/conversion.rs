@@ -201,7 +201,7 @@ fn convert(
     let converted = webhook.read(&answer, &uid, objects.len())?;
     let pairs = objects.iter().zip(converted);
     let checked = pairs.enumerate().map(|(i, (original, object))| {
-        let mut object = webhook.check(i, original, object, &wanted, &to.kind)?;
+        let mut object = webhook.check(i, original, object, wanted, &to.kind)?;
         schema::prune(&custom.schema, &mut object);
         Ok(object)
     });

@@ -198,7 +198,7 @@ fn with_tracking<T>(
     };
     call(&Tracking {
         schema: schema_of(row),
-        api_version: &row.api_version(),
+        api_version: row.api_version(),
         subresource,
         manager,
         now,

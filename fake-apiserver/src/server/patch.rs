@@ -215,7 +215,7 @@ fn apply(
         return Err(missing(s, &row).into());
     }
     let applied = applied(s, options.field_validation)?;
-    check_applied_type(&applied, &row.api_version(), &row.kind)?;
+    check_applied_type(&applied, row.api_version(), &row.kind)?;
     let held = existing.clone();
     let live = match &held {
         Some(existing) => Some(conversion::live_ref(s, &row, existing)?),

@@ -316,7 +316,7 @@ impl Write<'_> {
         apply::to_parent(
             &mut object,
             scale.at(&["metadata", "managedFields"]),
-            &self.row.api_version(),
+            self.row.api_version(),
             &|version| replicas_path(s, &self.row, version),
         );
         let sent = scale.str_at(&["metadata", "resourceVersion"]);

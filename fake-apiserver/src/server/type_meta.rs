@@ -57,13 +57,13 @@ pub(super) fn check(
             return Err(unrecognized(row, body, &why));
         }
         if api_version != wanted {
-            return Err(mismatch(api_version, &wanted));
+            return Err(mismatch(api_version, wanted));
         }
         return Ok(value);
     }
     let named = if kind.is_empty() { &row.kind } else { kind };
     let versioned = if api_version.is_empty() {
-        &wanted
+        wanted
     } else {
         api_version
     };
@@ -89,7 +89,7 @@ pub(super) fn check(
     }
     if versioned != wanted {
         if is_registered(&s.core.registry, named, versioned) {
-            return Err(mismatch(versioned, &wanted));
+            return Err(mismatch(versioned, wanted));
         }
         let why = not_registered(named, versioned);
         return Err(Status::bad_request(format!("{}{why}", head())));
