@@ -9,7 +9,7 @@ use fake_apiserver::json::{self, Value};
 use fake_apiserver::server::ApiServer;
 
 use super::View;
-use crate::event::{ChangeKind, Event, ObjectKey, Phase, ReplicaId, RequestId};
+use crate::event::{ChangeKind, EffectKind, Event, ObjectKey, Phase, ReplicaId, RequestId};
 use crate::isolation::Made;
 use crate::trace::{Record, Trace};
 
@@ -81,7 +81,7 @@ impl Reference {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Effect {
     pub(super) operator: String,
-    /// `create` or `delete`.
+    /// `create` or `delete`; of a service `send` too.
     pub(super) verb: &'static str,
     pub(super) resource: String,
     pub(super) namespace: String,
@@ -101,7 +101,7 @@ impl Effects {
     pub(super) fn note<'a>(
         &mut self,
         record: &Record,
-        operator_of: impl Fn(ReplicaId) -> &'a str,
+        operator_of: impl Fn(ReplicaId) -> &'a str + Copy,
     ) -> Vec<(Effect, ObjectKey)> {
         if let Event::RequestSent { request, call, .. } = &record.event
             && call.verb.starts_with("delete")
@@ -142,6 +142,48 @@ impl Effects {
             };
             *self.counts.entry(effect.clone()).or_default() += 1;
             done.push((effect, change.object.clone()));
+        }
+        done.extend(self.note_services(record, operator_of));
+        done
+    }
+
+    /// Notes what a call changed in a simulated service; the object is named by the service and what it changed there.
+    fn note_services<'a>(
+        &mut self,
+        record: &Record,
+        operator_of: impl Fn(ReplicaId) -> &'a str,
+    ) -> Vec<(Effect, ObjectKey)> {
+        let Event::ServiceCommitted {
+            replica,
+            service,
+            effects,
+            ..
+        } = &record.event
+        else {
+            return Vec::new();
+        };
+        let mut done = Vec::new();
+        for one in effects {
+            let verb = match one.kind {
+                EffectKind::Created => "create",
+                EffectKind::Deleted => "delete",
+                EffectKind::Accepted => "send",
+                EffectKind::Changed | EffectKind::CleanedUp => continue,
+            };
+            let effect = Effect {
+                operator: operator_of(*replica).to_owned(),
+                verb,
+                resource: format!("{service}: {}", one.object),
+                namespace: String::new(),
+            };
+            *self.counts.entry(effect.clone()).or_default() += 1;
+            let object = ObjectKey {
+                group: String::new(),
+                resource: service.clone(),
+                namespace: String::new(),
+                name: one.object.clone(),
+            };
+            done.push((effect, object));
         }
         done
     }

@@ -1,6 +1,7 @@
 //! `unique-effect`: what is done once in the fault-free run is done once, whatever goes wrong.
 //!
-//! Effects are creations and deletions that took place in the API server, counted by operator, resource and namespace
+//! Effects are creations and deletions that took place in the API server, and what calls changed in simulated services,
+//! counted by operator, resource and namespace
 //! until the world has settled; Leases and Events do not count. More than in the run of seed 0 is a breach. Fewer is one
 //! with the parameter `exactly: true`: a workload that is quicker than its operator lets that skip states, which is
 //! its right.
