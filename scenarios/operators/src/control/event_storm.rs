@@ -1,24 +1,26 @@
 //! C5 event-storm: one reconcile for every event, of a burst of thousands.
 //!
 //! ```text
-//!   time   events of demo                 queue                      operator
-//!    │     12,000 a second    ─────────▶  demo demo demo demo …      reconcile demo (size 1)
-//!    │                                    demo demo demo … … …       reconcile demo (size 1)
-//!    │     (over)                         demo demo demo … …         reconcile demo (size 2)
-//!    ▼                                     └── minutes of work about a state that is long gone
+//!   time   events of demo                 operator                   API server
+//!    │     12,000 a second    ─────────▶  a task for each:
+//!    │                                    reconcile demo (size 1) ─▶
+//!    │                                    reconcile demo (size 1) ─▶
+//!    │                                    reconcile demo (size 2) ─▶ hundreds of writes at once,
+//!    │                                    reconcile demo (size 1) ─▶ in whatever order they arrive
+//!    ▼                                     └── the load grows with the burst, and the last state may lose
 //! ```
 //!
 //! A reconcile looks at the state, not at the event; of a thousand events about one object only the
-//! fact that there were some matters. A channel of events keeps every one of them: it grows with the
-//! burst, and the last state waits behind all the others.
+//! fact that there were some matters. A task for each keeps every one of them, and nothing says stop:
+//! tasks, memory and requests grow with whatever the cluster throws at the process.
 //!
-//! kube's `Controller` queues keys, each once, and with a debounce of 500 ms a key that keeps changing
-//! is taken up when it has been quiet for that long. What it reads then is the last state, so nothing
-//! is missed. It costs half a second on every change, also on a single one.
+//! kube's `Controller` queues keys, each once and never beside itself, and with a debounce of 500 ms a
+//! key that keeps changing is taken up when it has been quiet for that long. What it reads then is the
+//! last state, so nothing is missed. It costs half a second on every change, also on a single one.
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, channel::mpsc};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -32,31 +34,26 @@ use tracing::Instrument;
 
 use crate::webapp::{Error, WebApp, beside};
 
-/// Queues events.
+/// Works on every event at once.
 pub async fn buggy(client: Client) {
     let apps = Api::<WebApp>::all(client.clone());
-    let (queue, mut events) = mpsc::unbounded(); // WRONG: every event waits here, however many there are.
-    let informer = watcher(apps, watcher::Config::default())
+    let mut events = watcher(apps, watcher::Config::default())
         .default_backoff()
-        .applied_objects()
-        .for_each(|app| {
-            if let Ok(app) = app {
-                // Nobody listens any more once the worker has stopped.
-                drop(queue.unbounded_send(app));
-            }
-            std::future::ready(())
-        });
-    let worker = async {
-        while let Some(app) = events.next().await {
-            let span =
-                tracing::info_span!("reconciling object", object.ref = %ObjectRef::from_obj(&app));
-            while let Err(error) = render(&app, client.clone()).instrument(span.clone()).await {
+        .touched_objects()
+        .boxed();
+    while let Some(event) = events.next().await {
+        let Ok(app) = event else { continue };
+        let client = client.clone();
+        let span =
+            tracing::info_span!("reconciling object", object.ref = %ObjectRef::from_obj(&app));
+        let work = async move {
+            while let Err(error) = render(&app, client.clone()).await {
                 tracing::warn!(%error, "reconcile failed");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-        }
-    };
-    futures::join!(informer, worker);
+        };
+        tokio::spawn(work.instrument(span)); // WRONG: as many at once as there are events.
+    }
 }
 
 /// Queues keys, each once, and waits until a key has been quiet for half a second.
