@@ -1,4 +1,8 @@
 //! `no-stall`: each wait is known by its name.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "operators have tasks of their own, and one blocks on purpose"
+)]
 
 use super::*;
 use crate::setup::Mode;
@@ -40,7 +44,6 @@ fn waiting(wait: Wait) -> crate::operator::OperatorFn {
                         match wait {
                             Wait::Nothing | Wait::Api => drop(api.get_opt("main").await?),
                             Wait::Timer => tokio::time::sleep(Duration::from_millis(80)).await,
-                            #[expect(clippy::disallowed_methods, reason = "it blocks on purpose")]
                             Wait::Thread => std::thread::sleep(Duration::from_millis(80)),
                             Wait::Channel => {
                                 fed.borrow_and_update();
