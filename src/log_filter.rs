@@ -1,22 +1,19 @@
 //! `RECONVERGE_LOG`: which log lines of operators are shown with a run.
 //!
-//! Owns the notation, that of `RUST_LOG` in small: `warn`, or `my_operator=info,kube_runtime=off`; the longest target
-//! that fits decides. The engine keeps lines up to `info`. Does not change a run: lines are no part of its fingerprint.
+//! The notation is that of `RUST_LOG` and `tracing_subscriber`'s `Targets`: `warn`, or `my_operator=info,kube_runtime=off`;
+//! the most specific target decides, and what no part speaks of is shown. The engine keeps lines up to `info`. Does not
+//! change a run: lines are no part of its fingerprint.
 
 use sim::trace::LogLine;
-
-const LEVELS: [&str; 4] = ["off", "error", "warn", "info"];
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The form that is taken, for messages.
 pub(crate) const FORM: &str =
     "write a level (off, error, warn, info), or target=level; several with commas between";
 
 /// Which lines are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LogFilter {
-    /// Targets with the level up to which their lines are kept; the empty target is every one.
-    levels: Vec<(String, usize)>,
-}
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LogFilter(Targets);
 
 impl LogFilter {
     /// What the environment says; everything, if it says nothing.
@@ -25,34 +22,26 @@ impl LogFilter {
         Self::parse(&text).map_err(|word| format!("RECONVERGE_LOG: `{word}` is no level"))
     }
 
+    /// The word that is no level is the error.
     fn parse(text: &str) -> Result<Self, String> {
-        let mut levels = vec![(String::new(), LEVELS.len() - 1)];
+        let mut targets = Targets::new().with_default(LevelFilter::TRACE);
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (target, word) = part.split_once('=').unwrap_or(("", part));
-            let word = word.to_lowercase();
-            // Finer levels are known words; the engine does not keep such lines.
-            let level = match word.as_str() {
-                "debug" | "trace" => Some(LEVELS.len() - 1),
-                word => LEVELS.iter().position(|l| *l == word),
+            let level: LevelFilter = word.parse().map_err(|_| word.to_owned())?;
+            targets = match target {
+                "" => targets.with_default(level),
+                target => targets.with_target(target, level),
             };
-            levels.push((target.to_owned(), level.ok_or(word)?));
         }
-        Ok(Self { levels })
+        Ok(Self(targets))
     }
 
     /// Drops the lines that are not asked for.
     pub(crate) fn keep(&self, lines: &mut Vec<LogLine>) {
         lines.retain(|line| {
-            let level = LEVELS
-                .iter()
-                .position(|l| l.eq_ignore_ascii_case(&line.level));
-            // Of equally long targets the last one counts.
-            let fitting = self
-                .levels
-                .iter()
-                .filter(|(target, _)| line.line.starts_with(target.as_str()));
-            let most = fitting.max_by_key(|(target, _)| target.len());
-            level.unwrap_or(usize::MAX) <= most.map_or(0, |(_, level)| *level)
+            let target = line.line.split(": ").next().unwrap_or_default();
+            let level = line.level.parse();
+            level.is_ok_and(|level| self.0.would_enable(target, &level))
         });
     }
 }

@@ -54,6 +54,9 @@ pub enum Error {
     /// The object has no namespace: it was not read from a cluster.
     #[error("the object carries no {0}")]
     Incomplete(&'static str),
+    /// A system outside the cluster refused, or could not be reached.
+    #[error("the cloud: {0}")]
+    Cloud(String),
 }
 
 /// Reconciles every `WebApp`, and again when a ConfigMap that one of them owns changes.

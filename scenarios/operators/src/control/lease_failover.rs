@@ -65,8 +65,10 @@ async fn roll_out(
     if app.status.as_ref().and_then(|s| s.size) == Some(app.spec.size) {
         return again;
     }
-    // Stands for the work itself.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Stands for the work itself, step by step.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 
     let mut patch = json!({"status": {"size": app.spec.size}});
     if is_fenced {
@@ -74,7 +76,7 @@ async fn roll_out(
             return again;
         }
         patch["metadata"] = json!({"resourceVersion": app.resource_version()});
-    } // WRONG without it: half a second ago it led, and that is all it knows.
+    } // WRONG without it: five seconds ago it led, and that is all it knows.
     let apps: Api<WebApp> = beside(&app, client)?;
     let written = apps
         .patch_status(

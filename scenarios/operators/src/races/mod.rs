@@ -4,6 +4,7 @@ pub mod dual_write;
 pub mod dual_write_put;
 pub mod duplicate_create;
 pub mod finalizer_vs_cleanup;
+pub mod finalizer_window;
 pub mod informer_lag;
 pub mod owner_ref_cascade;
 pub mod patch_retry_overwrites;
@@ -14,7 +15,7 @@ use sim::operator::Operators;
 
 /// The operators of this folder's scenarios.
 pub(crate) fn register(operators: Operators) -> Operators {
-    crate::twins!(operators;
+    let operators = crate::twins!(operators;
         dual_write(client, identity),
         dual_write_put(client, identity),
         duplicate_create(client),
@@ -24,5 +25,12 @@ pub(crate) fn register(operators: Operators) -> Operators {
         patch_retry_overwrites(client),
         same_key_twice(client),
         status_spec_tear(client),
-    )
+    );
+    operators
+        .add("finalizer_window::buggy", |cx| {
+            finalizer_window::buggy(cx.client.clone(), cx.service("cloud"))
+        })
+        .add("finalizer_window::fixed", |cx| {
+            finalizer_window::fixed(cx.client.clone(), cx.service("cloud"))
+        })
 }
