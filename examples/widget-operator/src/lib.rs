@@ -78,18 +78,22 @@ pub async fn run(client: Client) {
         .await;
 }
 
-async fn reconcile(widget: Arc<Widget>, client: Arc<Client>) -> Result<Action, Error> {
-    let namespace = widget.namespace().ok_or(Error::NoNamespace)?;
+async fn reconcile(cached: Arc<Widget>, client: Arc<Client>) -> Result<Action, Error> {
+    let namespace = cached.namespace().ok_or(Error::NoNamespace)?;
+    let widgets = Api::<Widget>::namespaced(Client::clone(&client), &namespace);
+    // The cache may be old: a replica that paints by it undoes what the other has just done.
+    let Some(widget) = widgets.get_opt(&cached.name_any()).await? else {
+        return Ok(Action::await_change());
+    };
     let paints = Api::<ConfigMap>::namespaced(Client::clone(&client), &namespace);
     let painted = match paint(&widget, &paints).await {
         Err(kube::Error::Api(status)) if status.code == 409 => false, // someone was quicker: look again
         other => other.map(|()| true)?,
     };
     if !painted {
-        return Ok(Action::requeue(Duration::ZERO));
+        return Ok(Action::requeue(Duration::from_secs(1)));
     }
     if !widget.is_ready() {
-        let widgets = Api::<Widget>::namespaced(Client::clone(&client), &namespace);
         let patch = json!({
             "metadata": {"resourceVersion": widget.resource_version()},
             "status": {"observedGeneration": widget.metadata.generation},
