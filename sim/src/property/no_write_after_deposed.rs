@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use fake_apiserver::store::Entry;
 
-use super::safe_delete::has_precondition;
 use super::sent::SentRequests;
 use super::{About, Property, Report, View};
 use crate::event::{BaseSource, Event, ObjectKey, ReplicaId, RequestId, StepId};
@@ -22,7 +21,6 @@ use crate::trace::Record;
 #[derive(Default)]
 pub(super) struct NoWriteAfterDeposed {
     sent: SentRequests,
-    guarded: BTreeSet<RequestId>,
     /// Who holds each Lease, and where that was written.
     holders: BTreeMap<ObjectKey, (String, StepId)>,
     /// The Leases that each replica has held since it started.
@@ -39,14 +37,6 @@ impl Property for NoWriteAfterDeposed {
     ) {
         self.sent.note(record);
         match &record.event {
-            Event::RequestSent {
-                request,
-                call,
-                body: Some(body),
-                ..
-            } if call.verb == "delete" && has_precondition(*body, view) => {
-                self.guarded.insert(*request);
-            }
             Event::ReplicaStarted { replica, .. } => {
                 self.held.remove(replica);
             }
@@ -88,8 +78,8 @@ impl NoWriteAfterDeposed {
         };
         let object = view.key_of(entry);
         let carried = sent.base.map(|base| base.source) == Some(BaseSource::Carried);
-        let checked = carried || self.guarded.contains(&request);
-        if checked || matches!(object.resource.as_str(), "leases" | "events") {
+        let ignored = matches!(object.resource.as_str(), "leases" | "events");
+        if ignored || carried || sent.has_precondition(view) {
             return;
         }
         let name = view.replicas.iter().find(|one| one.id == sent.replica);

@@ -14,13 +14,12 @@ use fake_apiserver::store::{Entry, Object};
 use super::no_duplicate_create::controller;
 use super::sent::{SentRequest, SentRequests};
 use super::{About, Property, Report, View};
-use crate::event::{BodyId, Event, RequestId};
+use crate::event::Event;
 use crate::trace::Record;
 
 #[derive(Default)]
 pub(super) struct SafeDelete {
     sent: SentRequests,
-    guarded: std::collections::BTreeSet<RequestId>,
 }
 
 impl Property for SafeDelete {
@@ -32,39 +31,20 @@ impl Property for SafeDelete {
         report: &mut Report,
     ) {
         self.sent.note(record);
-        match &record.event {
-            Event::RequestSent {
-                request,
-                call,
-                body: Some(body),
-                ..
-            } if call.verb == "delete" && has_precondition(*body, view) => {
-                self.guarded.insert(*request);
-            }
-            Event::RequestCommitted { request, .. } if !self.guarded.contains(request) => {
-                let Some(sent) = self.sent.get(*request) else {
-                    return;
-                };
-                if sent.call.verb != "delete" {
-                    return;
-                }
-                for entry in entries {
-                    judge(sent, entry, view, report);
-                }
-            }
-            _ => {}
+        let Event::RequestCommitted { request, .. } = &record.event else {
+            return;
+        };
+        let deletes = |sent: &&SentRequest| sent.call.verb == "delete";
+        let Some(sent) = self.sent.get(*request).filter(deletes) else {
+            return;
+        };
+        if entries.is_empty() || sent.has_precondition(view) {
+            return;
+        }
+        for entry in entries {
+            judge(sent, entry, view, report);
         }
     }
-}
-
-/// Whether the options of a delete make the server the judge.
-pub(super) fn has_precondition(body: BodyId, view: &View<'_>) -> bool {
-    let Some(body) = view.trace.bodies.get(&body) else {
-        return false;
-    };
-    let options: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let preconditions = &options["preconditions"];
-    preconditions["uid"].is_string() || preconditions["resourceVersion"].is_string()
 }
 
 fn judge(sent: &SentRequest, entry: &Entry, view: &View<'_>, report: &mut Report) {

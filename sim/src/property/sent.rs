@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Base, Call, Event, ReconcileId, ReplicaId, RequestId, StepId};
+use super::View;
+use crate::event::{Base, BodyId, Call, Event, ReconcileId, ReplicaId, RequestId, StepId};
 use crate::time::SimTime;
 use crate::trace::Record;
 
@@ -12,9 +13,23 @@ pub(super) struct SentRequest {
     pub(super) replica: ReplicaId,
     pub(super) reconcile: Option<ReconcileId>,
     pub(super) call: Call,
+    pub(super) body: Option<BodyId>,
     pub(super) base: Option<Base>,
     pub(super) at: SimTime,
     pub(super) step: StepId,
+}
+
+impl SentRequest {
+    /// Whether it is a delete whose options make the server the judge.
+    pub(super) fn has_precondition(&self, view: &View<'_>) -> bool {
+        let body = self.body.and_then(|body| view.trace.bodies.get(&body));
+        let Some(body) = body.filter(|_| self.call.verb == "delete") else {
+            return false;
+        };
+        let options: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let preconditions = &options["preconditions"];
+        preconditions["uid"].is_string() || preconditions["resourceVersion"].is_string()
+    }
 }
 
 /// All requests of a run so far.
@@ -29,6 +44,7 @@ impl SentRequests {
             request,
             reconcile,
             call,
+            body,
             base,
             ..
         } = &record.event
@@ -37,6 +53,7 @@ impl SentRequests {
                 replica: *replica,
                 reconcile: *reconcile,
                 call: call.clone(),
+                body: *body,
                 base: *base,
                 at: record.at,
                 step: record.step,
