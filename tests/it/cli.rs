@@ -286,11 +286,10 @@ fn the_long_job_goes_on_where_it_was_stopped() {
     );
 }
 
-/// `RECONVERGE_UPDATE=1 cargo test --test it the_catalogue` writes it anew; its figures are those of `run --rates`.
-#[test]
-fn the_catalogue_is_the_one_that_is_printed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/catalogue.md");
-    let printed = out(&reconverge(&["catalogue", "scenarios"]));
+/// Asserts that a file of the repository is what the command prints; `RECONVERGE_UPDATE` writes it.
+fn is_printed(file: &str, args: &[&str]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let printed = out(&reconverge(args));
     if std::env::var_os("RECONVERGE_UPDATE").is_some() {
         fs::write(&path, &printed).expect("the file can be written");
     }
@@ -300,6 +299,12 @@ fn the_catalogue_is_the_one_that_is_printed() {
         "run this test with RECONVERGE_UPDATE=1 to write {} anew",
         path.display()
     );
+}
+
+/// `RECONVERGE_UPDATE=1 cargo test --test it the_catalogue` writes it anew; its figures are those of `run --rates`.
+#[test]
+fn the_catalogue_is_the_one_that_is_printed() {
+    is_printed("docs/catalogue.md", &["catalogue", "scenarios"]);
 }
 
 #[test]
@@ -354,17 +359,7 @@ fn help_teaches_by_examples() {
 /// `RECONVERGE_UPDATE=1 cargo test --test it the_schema_file` writes it anew.
 #[test]
 fn the_schema_file_is_the_one_that_is_printed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/scenario.schema.json");
-    let printed = out(&reconverge(&["schema"]));
-    if std::env::var_os("RECONVERGE_UPDATE").is_some() {
-        fs::write(&path, &printed).expect("the file can be written");
-    }
-    let file = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        file == printed,
-        "run this test with RECONVERGE_UPDATE=1 to write {} anew",
-        path.display()
-    );
+    is_printed("scenarios/scenario.schema.json", &["schema"]);
 }
 
 #[test]
