@@ -11,7 +11,7 @@ use crate::status::{Cause, Status};
 
 use super::field::{At, Errors};
 use super::names::Names;
-use super::pods::{absent, items, resource_name, resource_value};
+use super::pods::{absent, is_standard_resource, items, resource_name, resource_value};
 use super::quantity::Quantity;
 use super::{Cx, Strategy, keep_status_or_rest};
 
@@ -264,32 +264,8 @@ impl Strategy for ResourceQuotas {
     }
 }
 
-const QUOTA_RESOURCES: &[&str] = &[
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.storage",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "services.nodeports",
-    "services.loadbalancers",
-];
-
 fn is_quota_resource(name: &str) -> bool {
-    QUOTA_RESOURCES.contains(&name)
-        || name.starts_with("hugepages-")
-        || name.starts_with("requests.hugepages-")
+    is_standard_resource(name) && name != "storage"
 }
 
 fn amounts(errors: &mut Errors, at: &At) {

@@ -15,7 +15,7 @@ mod warnings;
 
 pub use containers::port_or_name;
 pub use defaults::{absent, aggregate, fill, items};
-pub use resources::{resource_name, resource_value};
+pub use resources::{is_standard_resource, resource_name, resource_value};
 pub use validation::{node_selector, spec as validate_spec, tolerations};
 pub use warnings::warnings;
 

@@ -34,16 +34,20 @@ const STANDARD_RESOURCES: &[&str] = &[
     "services.loadbalancers",
 ];
 
+/// Whether Kubernetes itself gave the name.
+pub fn is_standard_resource(name: &str) -> bool {
+    STANDARD_RESOURCES.contains(&name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
+}
+
 /// A name of a resource of any kind.
 pub fn resource_name(errors: &mut Errors, at: &At, name: &str) -> bool {
     if !Names::Qualified.allows(name) {
         errors.name_as(at, name, Names::Qualified);
         return false;
     }
-    let standard = STANDARD_RESOURCES.contains(&name)
-        || name.starts_with("hugepages-")
-        || name.starts_with("requests.hugepages-");
-    if !name.contains('/') && !standard {
+    if !name.contains('/') && !is_standard_resource(name) {
         errors.invalid_as(
             at,
             name,
