@@ -81,7 +81,10 @@ fn take(
         return Ok(());
     }
     let value = node(schema, name, raw, depth)?;
-    if field.pointer() || !is_zero(&value) {
+    // A zero time says nothing, whether or not it is a pointer.
+    let timeless =
+        value.is_null() && matches!(schema.special(), Special::Time | Special::MicroTime);
+    if !timeless && (field.pointer() || !is_zero(&value)) {
         map.insert(name, value);
     }
     Ok(())

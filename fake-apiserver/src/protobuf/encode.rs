@@ -49,7 +49,8 @@ fn columns(schema: &Schema, message: &Message, value: &Value) -> Option<Vec<u8>>
             .filter(|value| any || !value.is_null());
         match present {
             Some(value) => node(field.schema(), value, column.number, &mut out)?,
-            None if field.pointer() => {}
+            // Go leaves a zero creationTimestamp out of JSON alone: it is no pointer.
+            None if field.pointer() && column.name != "creationTimestamp" => {}
             None => zero(field.schema(), column.number, &mut out)?,
         }
     }

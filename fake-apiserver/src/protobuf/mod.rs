@@ -10,11 +10,10 @@ mod encode;
 mod messages;
 mod wire;
 
-use self::wire::{bytes, varint};
-use crate::json::{self, Map, Value};
+use self::wire::bytes;
+use crate::json::Value;
 use crate::registry::split_api_version;
 use crate::schema::Schemas;
-use crate::time::Timestamp;
 
 const MAGIC: &[u8] = b"k8s\0";
 
@@ -24,75 +23,26 @@ enum Kind {
     Text,
     Texts,
     Flag,
-    Number,
-    OptionalNumber,
-    OptionalFlag,
     Message(&'static [Field]),
     OptionalMessage(&'static [Field]),
     Messages(&'static [Field]),
     /// A list of texts in a message of its own.
     Verbs,
-    Time,
-    OptionalTime,
-    /// `map<string, string>`
-    Pairs,
-    /// `FieldsV1`: JSON in a message of its own.
-    Fields,
+    /// A built-in type, which has a schema.
+    Built(&'static str),
 }
 
 /// JSON name, field number, how it is written.
 type Field = (&'static str, u32, Kind);
 
-use Kind::{
-    Fields, Flag, Message, Messages, Number, OptionalFlag, OptionalMessage, OptionalNumber,
-    OptionalTime, Pairs, Text, Texts, Time, Verbs,
-};
+use Kind::{Flag, Message, Messages, OptionalMessage, Text, Texts, Verbs};
 
-const LIST_META: &[Field] = &[
-    ("selfLink", 1, Text),
-    ("resourceVersion", 2, Text),
-    ("continue", 3, Text),
-    ("remainingItemCount", 4, OptionalNumber),
-];
-const OWNER: &[Field] = &[
-    ("kind", 1, Text),
-    ("name", 3, Text),
-    ("uid", 4, Text),
-    ("apiVersion", 5, Text),
-    ("controller", 6, OptionalFlag),
-    ("blockOwnerDeletion", 7, OptionalFlag),
-];
-const MANAGED: &[Field] = &[
-    ("manager", 1, Text),
-    ("operation", 2, Text),
-    ("apiVersion", 3, Text),
-    ("time", 4, OptionalTime),
-    ("fieldsType", 6, Text),
-    ("fieldsV1", 7, Fields),
-    ("subresource", 8, Text),
-];
-const OBJECT_META: &[Field] = &[
-    ("name", 1, Text),
-    ("generateName", 2, Text),
-    ("namespace", 3, Text),
-    ("selfLink", 4, Text),
-    ("uid", 5, Text),
-    ("resourceVersion", 6, Text),
-    ("generation", 7, Number),
-    ("creationTimestamp", 8, Time),
-    ("deletionTimestamp", 9, OptionalTime),
-    ("deletionGracePeriodSeconds", 10, OptionalNumber),
-    ("labels", 11, Pairs),
-    ("annotations", 12, Pairs),
-    ("ownerReferences", 13, Messages(OWNER)),
-    ("finalizers", 14, Texts),
-    ("managedFields", 17, Messages(MANAGED)),
-];
-const PARTIAL: &[Field] = &[("metadata", 1, Message(OBJECT_META))];
-const PARTIAL_LIST: &[Field] = &[
-    ("metadata", 1, Message(LIST_META)),
-    ("items", 2, Messages(PARTIAL)),
-];
+/// `metadata`, by its schema.
+const OBJECT_META: Kind = Kind::Built("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+const LIST_META: Kind = Kind::Built("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta");
+
+const PARTIAL: &[Field] = &[("metadata", 1, OBJECT_META)];
+const PARTIAL_LIST: &[Field] = &[("metadata", 1, LIST_META), ("items", 2, Messages(PARTIAL))];
 const ADDRESS: &[Field] = &[("clientCIDR", 1, Text), ("serverAddress", 2, Text)];
 const API_VERSIONS: &[Field] = &[
     ("versions", 1, Texts),
@@ -145,11 +95,11 @@ const DISCOVERED_VERSION: &[Field] = &[
     ("freshness", 3, Text),
 ];
 const DISCOVERED_GROUP: &[Field] = &[
-    ("metadata", 1, Message(OBJECT_META)),
+    ("metadata", 1, OBJECT_META),
     ("versions", 2, Messages(DISCOVERED_VERSION)),
 ];
 const DISCOVERY: &[Field] = &[
-    ("metadata", 1, Message(LIST_META)),
+    ("metadata", 1, LIST_META),
     ("items", 2, Messages(DISCOVERED_GROUP)),
 ];
 
@@ -175,7 +125,7 @@ pub fn encode(document: &Value) -> Option<Vec<u8>> {
             return Some(envelope(api_version, kind, &content));
         }
     };
-    Some(envelope(api_version, kind, &message(document, fields)))
+    Some(envelope(api_version, kind, &message(document, fields)?))
 }
 
 fn envelope(api_version: &str, kind: &str, content: &[u8]) -> Vec<u8> {
@@ -247,68 +197,42 @@ pub fn decode(body: &[u8], expected: (&str, &str)) -> Result<Value, String> {
     Ok(value)
 }
 
-fn message(value: &Value, fields: &[Field]) -> Vec<u8> {
+fn message(value: &Value, fields: &[Field]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (name, number, kind) in fields {
-        field(value.get(name), *number, *kind, &mut out);
+        field(value.get(name), *number, *kind, &mut out)?;
     }
-    out
+    Some(out)
 }
 
-fn field(value: Option<&Value>, number: u32, kind: Kind, out: &mut Vec<u8>) {
-    const NULL: &Value = &Value::Null;
+fn field(value: Option<&Value>, number: u32, kind: Kind, out: &mut Vec<u8>) -> Option<()> {
     let present = value.filter(|value| !value.is_null());
-    let value = present.unwrap_or(NULL);
-    let text = value.as_str().unwrap_or_default();
+    let value = present.unwrap_or(&Value::Null);
     let items = value.as_array().map_or(&[][..], Vec::as_slice);
     match kind {
-        OptionalNumber | OptionalFlag | OptionalMessage(_) | OptionalTime | Fields
-            if present.is_none() => {}
-        Text => bytes(number, text.as_bytes(), out),
+        OptionalMessage(_) if present.is_none() => {}
+        Text => bytes(number, value.as_str().unwrap_or_default().as_bytes(), out),
         Texts => items
             .iter()
             .for_each(|item| bytes(number, item.as_str().unwrap_or_default().as_bytes(), out)),
-        Number | OptionalNumber => {
-            varint(u64::from(number) << 3, out);
-            varint(value.as_i64().unwrap_or(0) as u64, out);
+        Flag => wire::number(number, u64::from(value.as_bool() == Some(true)), out),
+        Message(fields) | OptionalMessage(fields) => bytes(number, &message(value, fields)?, out),
+        Messages(fields) => {
+            for item in items {
+                bytes(number, &message(item, fields)?, out);
+            }
         }
-        Flag | OptionalFlag => {
-            varint(u64::from(number) << 3, out);
-            varint(u64::from(value.as_bool() == Some(true)), out);
-        }
-        Message(fields) | OptionalMessage(fields) => bytes(number, &message(value, fields), out),
-        Messages(fields) => items
-            .iter()
-            .for_each(|item| bytes(number, &message(item, fields), out)),
         Verbs => {
             let mut verbs = Vec::new();
-            field(present, 1, Texts, &mut verbs);
+            field(present, 1, Texts, &mut verbs)?;
             bytes(number, &verbs, out);
         }
-        Time | OptionalTime => {
-            let mut time = Vec::new();
-            if let Some(at) = Timestamp::parse_rfc3339(text) {
-                varint(1 << 3, &mut time);
-                varint(at.seconds() as u64, &mut time);
-                varint(2 << 3, &mut time);
-                varint(0, &mut time);
-            }
-            bytes(number, &time, out);
-        }
-        Pairs => {
-            for (key, value) in value.as_object().into_iter().flat_map(Map::iter) {
-                let mut pair = Vec::new();
-                bytes(1, key.as_bytes(), &mut pair);
-                bytes(2, value.as_str().unwrap_or_default().as_bytes(), &mut pair);
-                bytes(number, &pair, out);
-            }
-        }
-        Fields => {
-            let mut raw = Vec::new();
-            bytes(1, &json::to_vec(value), &mut raw);
-            bytes(number, &raw, out);
+        Kind::Built(name) => {
+            let schema = Schemas::builtin().named(name)?;
+            bytes(number, &encode::object(schema, value)?, out);
         }
     }
+    Some(())
 }
 
 #[cfg(test)]
@@ -373,6 +297,19 @@ mod tests {
         for object in objects {
             assert_eq!(there_and_back(&object), object);
         }
+    }
+
+    #[test]
+    fn a12_metadata_as_the_server_writes_it() {
+        let partial = crate::json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"name": "a", "generation": 2, "labels": {"k": "v"}, "deletionGracePeriodSeconds": 0}});
+        let body = encode(&partial).unwrap();
+        // Every plain field is there, creationTimestamp with nothing in it.
+        let metadata = b"\x0a\x01a\x12\x00\x1a\x00\x22\x00\x2a\x00\x32\x00\x38\x02\x42\x00\x50\x00\x5a\x06\x0a\x01k\x12\x01v";
+        let found = body
+            .windows(metadata.len())
+            .any(|window| window == metadata);
+        assert!(found, "{body:x?}");
     }
 
     #[test]
