@@ -28,8 +28,18 @@ const RETRY: Duration = Duration::from_secs(1);
 struct Node {
     resource: ResourceId,
     key: Key,
+    terminating: bool,
     /// Owner uid, whether it is blocked by this dependent.
     owners: Vec<(CompactString, bool)>,
+}
+
+/// The dependents that block an owner, by uid.
+#[derive(Clone, Debug, Default)]
+struct Blockers {
+    all: BTreeSet<CompactString>,
+    /// Those that looking at the owner gets looked at: neither in the queue nor terminating. Kept, so that an owner that is
+    /// looked at after each of its dependents costs no more than they do.
+    idle: BTreeSet<CompactString>,
 }
 
 /// The collector's state.
@@ -39,6 +49,8 @@ pub(crate) struct Collector {
     nodes: BTreeMap<CompactString, Node>,
     /// Dependents by owner uid.
     dependents: BTreeMap<CompactString, BTreeSet<CompactString>>,
+    /// Blocking dependents by owner uid.
+    blockers: BTreeMap<CompactString, Blockers>,
     /// Objects to look at, by uid.
     queue: BTreeMap<CompactString, (ResourceId, Key)>,
     /// Objects of the queue that are left alone until a time.
@@ -81,6 +93,8 @@ impl Collector {
         let uid = CompactString::from(entry.uid());
         if changed {
             core.actors.collector().relink(entry, &uid, new_owners);
+        } else {
+            core.actors.collector().rest(&uid);
         }
         let place = (entry.resource, entry.key.clone());
         match entry.new() {
@@ -94,7 +108,7 @@ impl Collector {
                     let kind = (text("apiVersion"), text("kind"));
                     collector.gone_kinds.insert(kind);
                 }
-                collector.queue.remove(&uid);
+                collector.dequeue(&uid);
                 collector.later.remove(&uid);
                 if collector.dependents.contains_key(&uid) {
                     collector.absent.insert(uid.clone());
@@ -110,10 +124,8 @@ impl Collector {
                         .iter()
                         .any(|owner| !is_present(core, &place.1, owner))
                 {
-                    core.actors
-                        .collector()
-                        .queue
-                        .insert(uid.clone(), place.clone());
+                    let collector = core.actors.collector();
+                    collector.enqueue(uid.clone(), place.clone());
                 }
                 // An owner is freed when a reference to it goes or stops blocking.
                 for before in old_owners.iter().filter(|owner| changed && blocks(owner)) {
@@ -128,12 +140,12 @@ impl Collector {
                 if waits(new) && !was_waiting {
                     let collector = core.actors.collector();
                     collector.enqueue_dependents(&uid);
-                    collector.queue.insert(uid.clone(), place.clone());
+                    collector.enqueue(uid.clone(), place.clone());
                 }
                 let orphans =
                     |object: &Object| object.is_terminating() && has_finalizer(object, ORPHAN);
                 if orphans(new) && !entry.old.as_ref().is_some_and(|old| orphans(old)) {
-                    core.actors.collector().queue.insert(uid, place);
+                    core.actors.collector().enqueue(uid, place);
                 }
             }
         }
@@ -142,6 +154,13 @@ impl Collector {
     fn relink(&mut self, entry: &Entry, uid: &CompactString, owners: &[Value]) {
         if let Some(node) = self.nodes.remove(uid) {
             for (owner, _) in node.owners {
+                if let Some(blockers) = self.blockers.get_mut(&owner) {
+                    blockers.all.remove(uid);
+                    blockers.idle.remove(uid);
+                    if blockers.all.is_empty() {
+                        self.blockers.remove(&owner);
+                    }
+                }
                 if let Some(set) = self.dependents.get_mut(&owner) {
                     set.remove(uid);
                     if set.is_empty() {
@@ -154,31 +173,89 @@ impl Collector {
         if owners.is_empty() {
             return;
         }
+        let terminating = entry.object.is_terminating();
         let mut linked = Vec::with_capacity(owners.len());
         for owner in owners {
             let owner_uid = CompactString::from(owner.str_at(&["uid"]));
             let set = self.dependents.entry(owner_uid.clone()).or_default();
             set.insert(uid.clone());
+            if blocks(owner) {
+                let blockers = self.blockers.entry(owner_uid.clone()).or_default();
+                blockers.all.insert(uid.clone());
+                if !terminating && !self.queue.contains_key(uid) {
+                    blockers.idle.insert(uid.clone());
+                }
+            }
             linked.push((owner_uid, blocks(owner)));
         }
         let node = Node {
             resource: entry.resource,
             key: entry.key.clone(),
+            terminating,
             owners: linked,
         };
         self.nodes.insert(uid.clone(), node);
     }
 
-    fn enqueue_dependents(&mut self, owner: &str) {
-        let Some(dependents) = self.dependents.get(owner) else {
+    /// A dependent that terminates is not looked at for its owner's sake.
+    fn rest(&mut self, uid: &CompactString) {
+        if let Some(node) = self.nodes.get_mut(uid) {
+            node.terminating = true;
+            self.set_idle(uid, false);
+        }
+    }
+
+    fn enqueue(&mut self, uid: CompactString, place: (ResourceId, Key)) {
+        self.set_idle(&uid, false);
+        self.queue.insert(uid, place);
+    }
+
+    fn dequeue(&mut self, uid: &str) -> Option<(ResourceId, Key)> {
+        let place = self.queue.remove(uid)?;
+        self.set_idle(uid, true);
+        Some(place)
+    }
+
+    /// Keeps what its owners know of a dependent that enters the queue or leaves it.
+    fn set_idle(&mut self, uid: &str, idle: bool) {
+        let Some(node) = self.nodes.get(uid) else {
             return;
         };
-        for uid in dependents {
-            if let Some(node) = self.nodes.get(uid) {
-                let place = (node.resource, node.key.clone());
-                self.queue.insert(uid.clone(), place);
+        let idle = idle && !node.terminating;
+        for (owner, _) in node.owners.iter().filter(|(_, blocks)| *blocks) {
+            if let Some(blockers) = self.blockers.get_mut(owner) {
+                if idle {
+                    blockers.idle.insert(uid.into());
+                } else {
+                    blockers.idle.remove(uid);
+                }
             }
         }
+    }
+
+    fn enqueue_all(&mut self, uids: BTreeSet<CompactString>) {
+        for uid in uids {
+            if let Some(node) = self.nodes.get(&uid) {
+                let place = (node.resource, node.key.clone());
+                self.enqueue(uid, place);
+            }
+        }
+    }
+
+    fn enqueue_dependents(&mut self, owner: &str) {
+        if let Some(dependents) = self.dependents.get(owner).cloned() {
+            self.enqueue_all(dependents);
+        }
+    }
+
+    /// Looks again at the dependents that block an owner; false if none does.
+    fn enqueue_blockers(&mut self, owner: &str) -> bool {
+        let Some(blockers) = self.blockers.get_mut(owner) else {
+            return false;
+        };
+        let idle = std::mem::take(&mut blockers.idle);
+        self.enqueue_all(idle);
+        true
     }
 
     /// Looks again at an owner in foreground deletion.
@@ -189,7 +266,7 @@ impl Collector {
         if waits(&owner) {
             let uid = CompactString::from(owner.uid());
             let key = Key::new(owner.namespace(), owner.name());
-            core.actors.collector().queue.insert(uid, (row.id, key));
+            core.actors.collector().enqueue(uid, (row.id, key));
         }
     }
 
@@ -211,7 +288,7 @@ impl Collector {
     pub(super) fn act(s: &mut Session<'_>, uid: &str) -> Result<(), Halt> {
         s.actor = Some(ACTOR);
         let collector = s.core.actors.collector();
-        let place = match collector.queue.remove(uid) {
+        let place = match collector.dequeue(uid) {
             Some(place) => {
                 collector.later.remove(uid);
                 s.attempt.done = vec![place.0.0.to_string(), place.1.as_str().to_owned()];
@@ -251,7 +328,7 @@ impl Collector {
             Err(Halt::Failed(_)) => {
                 let later = s.now + RETRY;
                 let collector = s.core.actors.collector();
-                collector.queue.insert(uid.into(), (resource, key));
+                collector.enqueue(uid.into(), (resource, key));
                 collector.later.insert(uid.into(), later);
                 Ok(())
             }
@@ -396,25 +473,10 @@ fn release_if_alone(
     row: &Arc<Resource>,
     owner: &Arc<Object>,
 ) -> Result<(), Halt> {
-    let uid = owner.uid().to_owned();
-    let all = dependents(s.core, &uid);
-    let blocking = all.iter().filter(|(_, dependent)| {
-        let references = owners(dependent.value()).iter();
-        let mut references = references.filter(|reference| reference["uid"] == *uid.as_str());
-        references.any(blocks)
-    });
-    let blocking: Vec<&(Arc<Resource>, Arc<Object>)> = blocking.collect();
-    if blocking.is_empty() {
-        return drop_finalizer(s, row, owner, FOREGROUND);
+    if s.core.actors.collector().enqueue_blockers(owner.uid()) {
+        return Ok(());
     }
-    let queue = &mut s.core.actors.collector().queue;
-    for (row, dependent) in blocking {
-        if !waits(dependent) && !dependent.is_terminating() {
-            let key = Key::new(dependent.namespace(), dependent.name());
-            queue.insert(dependent.uid().into(), (row.id, key));
-        }
-    }
-    Ok(())
+    drop_finalizer(s, row, owner, FOREGROUND)
 }
 
 /// I4: takes the owner's reference off its dependents, then `orphan` off the owner.

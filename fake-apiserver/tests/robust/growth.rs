@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use fake_apiserver::actors::Chore;
 use fake_apiserver::ids::SeededIds;
 use fake_apiserver::server::{ApiServer, Config, Cx, Output, RequestId, ServerId};
 use http::Response;
@@ -130,6 +131,11 @@ impl Plain {
     pub(crate) fn settle(&mut self) {
         let mut cx = Plain::cx(&mut self.ids, &self.config);
         self.server.settle(&mut cx);
+    }
+
+    fn perform(&mut self, chore: &Chore) {
+        let mut cx = Plain::cx(&mut self.ids, &self.config);
+        self.server.perform(&mut cx, chore);
     }
 
     /// Serves a custom resource `things.example.com` with a schema of `spec`.
@@ -513,33 +519,55 @@ fn l8_expressions_with_many_errors() {
     });
 }
 
+/// A ConfigMap `a` and how many depend on it and block it; its uid.
+fn owned(n: usize) -> (Plain, String) {
+    let mut plain = Plain::new();
+    let owner = plain.must("POST", MAPS, JSON, map_with(""));
+    let owner = fake_apiserver::json::parse(owner.body()).expect("JSON");
+    let uid = owner.str_at(&["metadata", "uid"]).to_owned();
+    for i in 0..n {
+        let body = format!(
+            r#"{{"metadata":{{"name":"d{i:05}","ownerReferences":[{{"apiVersion":"v1","kind":"ConfigMap","name":"a","uid":"{uid}","blockOwnerDeletion":true}}]}}}}"#
+        );
+        plain.must("POST", MAPS, JSON, body);
+    }
+    (plain, uid)
+}
+
 #[test]
 fn i1_many_dependents_of_owners_that_go() {
-    // In foreground an owner is looked at after each dependent that went, as the real collector does.
-    for policy in ["Background", "Orphan"] {
-        let prepare = |n: usize| {
-            let mut plain = Plain::new();
-            let owner = plain.must("POST", MAPS, JSON, map_with(""));
-            let owner = fake_apiserver::json::parse(owner.body()).expect("JSON");
-            let uid = owner.str_at(&["metadata", "uid"]).to_owned();
-            for i in 0..n {
-                let body = format!(
-                    r#"{{"metadata":{{"name":"d{i:05}","ownerReferences":[{{"apiVersion":"v1","kind":"ConfigMap","name":"a","uid":"{uid}","blockOwnerDeletion":true}}]}}}}"#
-                );
-                plain.must("POST", MAPS, JSON, body);
-            }
-            plain
-        };
-        linear(policy, 250, prepare, |mut plain| {
-            plain.must(
-                "DELETE",
-                &format!("{MAPS}/a?propagationPolicy={policy}"),
-                JSON,
-                "",
-            );
+    for policy in ["Background", "Orphan", "Foreground"] {
+        linear(policy, 250, owned, |(mut plain, _)| {
+            let target = format!("{MAPS}/a?propagationPolicy={policy}");
+            plain.must("DELETE", &target, JSON, "");
             plain.settle();
+            let left = if policy == "Orphan" { 200 } else { 404 };
+            for (name, status) in [("a", 404), ("d00000", left)] {
+                let answer = plain.send("GET", &format!("{MAPS}/{name}"), JSON, "");
+                assert_eq!(answer.status(), status, "{policy}: {name}");
+            }
         });
     }
+}
+
+#[test]
+fn i3_an_owner_that_is_looked_at_after_each_of_its_dependents() {
+    linear("foreground", 250, owned, |(mut plain, owner)| {
+        let target = format!("{MAPS}/a?propagationPolicy=Foreground");
+        plain.must("DELETE", &target, JSON, "");
+        let chores = plain.server.chores(plain.config.began);
+        let is_owner =
+            |chore: &&Chore| matches!(chore, Chore::CollectGarbage { uid, .. } if *uid == *owner);
+        let last = chores.iter().find(is_owner).expect("the owner waits");
+        for chore in &chores {
+            plain.perform(chore);
+            plain.perform(last);
+        }
+        assert_eq!(
+            plain.send("GET", &format!("{MAPS}/a"), JSON, "").status(),
+            404
+        );
+    });
 }
 
 #[test]
