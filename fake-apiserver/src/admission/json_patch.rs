@@ -5,80 +5,84 @@
 //! copying a missing key gives null.
 
 use crate::json::{self, Value};
-use crate::patch::{COPIED_BYTES_MAX, Depth};
+use crate::patch::{COPIED_BYTES_MAX, Depth, Tree};
+use crate::status::go_quote;
 
-/// Applies the operations in order; the error is the library's.
+/// Applies the operations in order; the error is the library's, and leaves a document that is of no use.
 pub(super) fn apply(document: &mut Value, operations: &[Value]) -> Result<(), String> {
-    let mut copied = 0;
+    let mut tree = Tree::Plain(document.take());
+    let mut limits = Limits {
+        copied: 0,
+        depth: Depth::new(),
+    };
     for operation in operations {
-        perform(document, operation, &mut copied)?;
+        perform(&mut tree, operation, &mut limits)?;
     }
+    *document = tree.into_value();
     Ok(())
 }
 
-fn perform(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
+/// What a patch has used of what it may.
+struct Limits {
+    copied: usize,
+    depth: Depth,
+}
+
+fn perform(document: &mut Tree, operation: &Value, limits: &mut Limits) -> Result<(), String> {
     let path = operation.str_at(&["path"]);
     let from = operation.str_at(&["from"]);
-    let value = || operation.get("value").cloned().unwrap_or_default();
+    let value = || Tree::Plain(operation.get("value").cloned().unwrap_or_default());
     match operation.str_at(&["op"]) {
-        "add" => add(document, path, value()),
-        "remove" => remove(document, path).map(|_| ()),
-        "replace" => replace(document, path, value()),
+        "add" => add(document, path, value(), limits),
+        "remove" => remove(document, path).map(drop),
+        "replace" => replace(document, path, value(), limits),
         "move" => {
             let moved =
                 remove(document, from).map_err(|error| error.replacen("remove", "move", 1))?;
-            add(document, path, moved)
+            add(document, path, moved, limits)
         }
         "copy" => {
-            let value = match parent(document, from) {
-                Some((parent, key)) => child(parent, &key).cloned().unwrap_or_default(),
-                None => {
-                    return Err(format!(
-                        "copy operation does not apply: doc is missing from path: {from}: missing value"
-                    ));
-                }
-            };
-            *copied += json::to_vec(&value).len();
-            if *copied > COPIED_BYTES_MAX {
+            let Some((parent, key)) = parent(document, from) else {
                 return Err(format!(
-                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED_BYTES_MAX}"
+                    "copy operation does not apply: doc is missing from path: {from}: missing value"
+                ));
+            };
+            let value = child(parent, &key).map(|child| child.to_value());
+            let value = value.unwrap_or_default();
+            limits.copied += json::to_vec(&value).len();
+            if limits.copied > COPIED_BYTES_MAX {
+                return Err(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {}, exceeding the limit {COPIED_BYTES_MAX}",
+                    limits.copied
                 ));
             }
-            add(document, path, value)
+            add(document, path, Tree::Plain(value), limits)
         }
         "test" => {
-            let found =
-                parent(document, path).and_then(|(parent, key)| child(parent, &key).cloned());
-            match found {
-                Some(found) if found == value() => Ok(()),
-                None if value().is_null() => Ok(()),
-                _ => Err(format!("testing value {path} failed: test failed")),
-            }
+            let wanted = operation.get("value").unwrap_or(&Value::Null);
+            let found = parent(document, path);
+            let found = found.and_then(|(parent, key)| child(parent, &key));
+            let equal = found.map_or(wanted.is_null(), |found| found.equals(wanted));
+            equal
+                .then_some(())
+                .ok_or_else(|| format!("testing value {path} failed: test failed"))
         }
         other => Err(format!("Unexpected kind: {other}")),
     }
 }
 
-/// The container a path ends in and the last step.
-fn parent<'d>(document: &'d mut Value, path: &str) -> Option<(&'d mut Value, String)> {
-    let mut steps: Vec<String> = path
-        .split('/')
-        .skip(1)
-        .map(|step| step.replace("~1", "/").replace("~0", "~"))
-        .collect();
-    let last = steps.pop()?;
+/// The container a path ends in, open, and the last step.
+fn parent<'d>(document: &'d mut Tree, path: &str) -> Option<(&'d mut Tree, String)> {
+    let (_, rest) = path.split_once('/')?;
+    let steps = rest.split('/');
+    let mut steps = steps.map(|step| step.replace("~1", "/").replace("~0", "~"));
+    let last = steps.next_back()?;
     let mut here = document;
     for step in steps {
-        here = match here {
-            Value::Object(map) => map.get_mut(&step)?,
-            Value::Array(items) => {
-                let index = index(&step, items.len())?;
-                items.get_mut(index)?
-            }
-            _ => return None,
-        };
+        here = child(here.open(), &step)?;
     }
-    matches!(here, Value::Object(_) | Value::Array(_)).then_some((here, last))
+    let here = here.open();
+    (!matches!(here, Tree::Plain(_))).then_some((here, last))
 }
 
 fn index(step: &str, length: usize) -> Option<usize> {
@@ -88,90 +92,97 @@ fn index(step: &str, length: usize) -> Option<usize> {
     }
 }
 
-fn child<'d>(parent: &'d Value, key: &str) -> Option<&'d Value> {
+/// What stands under a key of an open container.
+fn child<'d>(parent: &'d mut Tree, key: &str) -> Option<&'d mut Tree> {
     match parent {
-        Value::Object(map) => map.get(key),
-        Value::Array(items) => items.get(index(key, items.len())?),
-        _ => None,
+        Tree::Object(map) => map.get_mut(key),
+        Tree::List(items) => items.get_mut(index(key, items.len())?),
+        Tree::Plain(_) => None,
     }
 }
 
 /// A document must not nest deeper than any body may.
-fn check_depth(path: &str, value: &Value) -> Result<(), String> {
-    let allowed = Depth::new().allows_value(path, value);
+fn check_depth(path: &str, value: &Tree, limits: &mut Limits) -> Result<(), String> {
+    let allowed = limits.depth.allows(path, value);
     allowed.ok_or_else(|| format!("add operation does not apply: {path}: exceeded max depth"))
 }
 
-fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
-    check_depth(path, &value)?;
+fn add(document: &mut Tree, path: &str, value: Tree, limits: &mut Limits) -> Result<(), String> {
+    check_depth(path, &value, limits)?;
     let Some((parent, key)) = parent(document, path) else {
         return Err(format!(
             "add operation does not apply: doc is missing path: {}: missing value",
-            crate::status::go_quote(path)
+            go_quote(path)
         ));
     };
     match parent {
-        Value::Object(map) => {
-            map.insert(key.as_str(), value);
-        }
-        Value::Array(items) if key == "-" => items.push(value),
-        Value::Array(items) => match index(&key, items.len()) {
-            Some(at) if at <= items.len() => items.insert(at, value),
-            _ => {
+        Tree::Object(map) => drop(map.insert(key.into(), value)),
+        Tree::List(items) => {
+            let end = items.len();
+            let at = if key == "-" {
+                Some(end)
+            } else {
+                index(&key, end)
+            };
+            let Some(at) = at.filter(|at| *at <= end) else {
                 return Err(format!(
                     "error in add for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
                 ));
-            }
-        },
-        _ => unreachable!("a parent is a container"),
+            };
+            items.insert(at, value);
+        }
+        Tree::Plain(_) => unreachable!("a parent is a container"),
     }
     Ok(())
 }
 
-fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
+fn remove(document: &mut Tree, path: &str) -> Result<Tree, String> {
     let Some((parent, key)) = parent(document, path) else {
         return Err(format!(
             "remove operation does not apply: doc is missing path: {}: missing value",
-            crate::status::go_quote(path)
+            go_quote(path)
         ));
     };
     match parent {
-        Value::Object(map) => map.remove(&key).ok_or_else(|| {
+        Tree::Object(map) => map.remove(key.as_str()).ok_or_else(|| {
             format!(
                 "error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value"
             )
         }),
-        Value::Array(items) => match index(&key, items.len()) {
-            Some(at) if at < items.len() => Ok(items.remove(at)),
-            _ => Err(format!(
-                "error in remove for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
-            )),
-        },
-        _ => unreachable!("a parent is a container"),
+        Tree::List(items) => {
+            let at = index(&key, items.len());
+            at.and_then(|at| items.remove(at)).ok_or_else(|| {
+                format!(
+                    "error in remove for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
+                )
+            })
+        }
+        Tree::Plain(_) => unreachable!("a parent is a container"),
     }
 }
 
-fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
-    check_depth(path, &value)?;
+fn replace(
+    document: &mut Tree,
+    path: &str,
+    value: Tree,
+    limits: &mut Limits,
+) -> Result<(), String> {
+    check_depth(path, &value, limits)?;
     let Some((parent, key)) = parent(document, path) else {
         return Err(format!(
             "replace operation does not apply: doc is missing path: {path}: missing value"
         ));
     };
-    match parent {
-        Value::Object(map) => {
-            map.insert(key.as_str(), value);
-        }
-        Value::Array(items) => match index(&key, items.len()).and_then(|at| items.get_mut(at)) {
-            Some(slot) => *slot = value,
-            None => {
-                return Err(format!(
-                    "replace operation does not apply: doc is missing key: {path}: missing value"
-                ));
-            }
-        },
-        _ => unreachable!("a parent is a container"),
+    if let Tree::Object(map) = parent {
+        map.insert(key.into(), value);
+        return Ok(());
     }
+    let Some(slot) = child(parent, &key) else {
+        return Err(format!(
+            "replace operation does not apply: doc is missing key: {path}: missing value"
+        ));
+    };
+    *slot = value;
     Ok(())
 }
 

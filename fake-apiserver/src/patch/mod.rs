@@ -14,7 +14,7 @@ mod tree;
 mod unstructured;
 
 pub(crate) use json_patch::COPIED_BYTES_MAX;
-pub(crate) use tree::Depth;
+pub(crate) use tree::{Depth, Tree};
 pub(crate) use unstructured::conversion_error;
 
 use crate::json::Value;

@@ -12,7 +12,7 @@ const CHUNK: usize = 512;
 
 /// A value whose containers may be open.
 #[derive(Clone, Debug)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     /// A value nobody has looked into.
     Plain(Value),
     /// An open object.
@@ -23,7 +23,7 @@ pub(super) enum Tree {
 
 impl Tree {
     /// Opens a container by one level; a scalar stays plain.
-    pub(super) fn open(&mut self) -> &mut Tree {
+    pub(crate) fn open(&mut self) -> &mut Tree {
         if let Tree::Plain(value) = self {
             match value.take() {
                 Value::Object(map) => {
@@ -40,7 +40,7 @@ impl Tree {
     }
 
     /// The value, closed again.
-    pub(super) fn into_value(self) -> Value {
+    pub(crate) fn into_value(self) -> Value {
         match self {
             Tree::Plain(value) => value,
             Tree::Object(fields) => {
@@ -58,17 +58,17 @@ impl Tree {
     }
 
     /// A copy as a value.
-    pub(super) fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         self.clone().into_value()
     }
 
     /// True for `null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self, Tree::Plain(Value::Null))
     }
 
     /// Equality as the library has it: by structure, scalars by their text.
-    pub(super) fn equals(&self, wanted: &Value) -> bool {
+    pub(crate) fn equals(&self, wanted: &Value) -> bool {
         match (self, wanted) {
             (Tree::Plain(there), wanted) => equals(there, wanted),
             (Tree::Object(fields), Value::Object(wanted)) => {
@@ -126,17 +126,10 @@ impl Depth {
     }
 
     /// Whether a value may stand at a path.
-    pub(super) fn allows(&mut self, path: &str, value: &Tree) -> Option<()> {
+    pub(crate) fn allows(&mut self, path: &str, value: &Tree) -> Option<()> {
         let levels = path.matches('/').count();
         let room = DEPTH_MAX.checked_sub(levels)?;
         self.tree(value, room)
-    }
-
-    /// Whether a plain value may stand at a path.
-    pub(crate) fn allows_value(&mut self, path: &str, value: &Value) -> Option<()> {
-        let levels = path.matches('/').count();
-        let room = DEPTH_MAX.checked_sub(levels)?;
-        self.value(value, room)
     }
 
     fn tree(&mut self, value: &Tree, room: usize) -> Option<()> {
@@ -174,7 +167,7 @@ impl Depth {
 
 /// A list in chunks.
 #[derive(Clone, Debug)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     chunks: Vec<Vec<Tree>>,
     length: usize,
 }
@@ -194,7 +187,7 @@ impl Chunks {
     }
 
     /// Number of elements.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
@@ -210,13 +203,13 @@ impl Chunks {
     }
 
     /// An element, to change.
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Tree> {
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Tree> {
         let (chunk, at) = self.place(index);
         self.chunks.get_mut(chunk)?.get_mut(at)
     }
 
     /// Puts an element in front of another, or at the end.
-    pub(super) fn insert(&mut self, index: usize, item: Tree) {
+    pub(crate) fn insert(&mut self, index: usize, item: Tree) {
         if self.chunks.is_empty() {
             self.chunks.push(Vec::new());
         }
@@ -231,7 +224,7 @@ impl Chunks {
     }
 
     /// Takes an element out.
-    pub(super) fn remove(&mut self, index: usize) -> Option<Tree> {
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Tree> {
         let (chunk, at) = self.place(index);
         let items = self.chunks.get_mut(chunk)?;
         let item = (at < items.len()).then(|| items.remove(at))?;

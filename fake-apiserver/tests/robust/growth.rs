@@ -6,10 +6,12 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fake_apiserver::actors::Chore;
 use fake_apiserver::ids::SeededIds;
-use fake_apiserver::server::{ApiServer, Config, Cx, Output, RequestId, ServerId};
+use fake_apiserver::server::{ApiServer, Config, Cx, Output, RequestId, ServerId, WebhookReply};
 use http::Response;
 
 /// How much larger the large case is.
@@ -56,6 +58,8 @@ pub(crate) struct Plain {
     pub(crate) ids: SeededIds,
     pub(crate) config: Config,
     next: u64,
+    /// What webhooks answer, but for the uid.
+    patch: String,
 }
 
 impl Plain {
@@ -69,6 +73,7 @@ impl Plain {
             ids: SeededIds::new(5),
             config,
             next: 0,
+            patch: String::new(),
         }
     }
 
@@ -100,6 +105,19 @@ impl Plain {
         if let [Output::Wait { until, .. }] = outputs.as_slice() {
             cx.now = *until;
             outputs = self.server.advance(&mut cx);
+        }
+        while let [Output::Call { call, request, .. }] = outputs.as_slice() {
+            let review = fake_apiserver::json::parse(&request.body).expect("JSON");
+            let uid = review.str_at(&["request", "uid"]);
+            let body = format!(
+                r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{uid}","allowed":true,"patchType":"JSONPatch","patch":"{}"}}}}"#,
+                self.patch
+            );
+            let reply = WebhookReply::Answered {
+                status: 200,
+                body: body.into(),
+            };
+            outputs = self.server.answer(&mut cx, *call, reply);
         }
         let reply = outputs.into_iter().find_map(|output| match output {
             Output::Reply { response, .. } => Some(response),
@@ -226,6 +244,42 @@ fn e2_json_patches_that_insert_into_and_remove_from_a_long_list() {
     linear("list operations", 1_200, prepare, |(mut plain, patch)| {
         plain.must("PATCH", &format!("{THINGS}/a"), JSON_PATCH, patch);
     });
+}
+
+#[test]
+fn ad5_patches_of_webhooks_over_a_long_list() {
+    let prepare = |operations: &'static str| {
+        move |n: usize| {
+            let mut plain = Plain::new();
+            plain.define(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
+            let hooks = r#"{"metadata":{"name":"h"},"webhooks":[{"name":"a.example.com","clientConfig":{"url":"https://h.example","caBundle":"YQ=="},
+                "admissionReviewVersions":["v1"],"sideEffects":"None","rules":[{"apiGroups":["example.com"],"apiVersions":["v1"],"operations":["CREATE"],"resources":["things"]}]}]}"#;
+            let target = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+            plain.must("POST", target, JSON, hooks);
+            plain.settle();
+            let patch = format!("[{}]", joined(n, |_| operations.to_owned()));
+            plain.patch = STANDARD.encode(patch);
+            let list = joined(n * 20, |_| "0".to_owned());
+            let thing = format!(
+                r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"a"}},"spec":{{"list":[{list}]}}}}"#
+            );
+            (plain, thing)
+        }
+    };
+    for operations in [
+        r#"{"op":"add","path":"/spec/list/0","value":"x"},{"op":"remove","path":"/spec/list/1"}"#,
+        r#"{"op":"move","from":"/spec/list/0","path":"/spec/list/-"}"#,
+        r#"{"op":"test","path":"/spec/list/0","value":0}"#,
+    ] {
+        linear(
+            operations,
+            600,
+            prepare(operations),
+            |(mut plain, thing)| {
+                plain.must("POST", THINGS, JSON, thing);
+            },
+        );
+    }
 }
 
 #[test]
