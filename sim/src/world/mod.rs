@@ -299,7 +299,7 @@ impl<'s> World<'s> {
         };
         let object = self.key_of(entry);
         if self.counts(&object, kind, &fields) {
-            self.progress.last_change = entropy::now();
+            self.progress.change(entry.revision);
         }
         Change {
             revision: Revision(entry.revision),

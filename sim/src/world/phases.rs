@@ -1,20 +1,20 @@
 //! The phases of a run: faults and workload on, then off, then settled, then everything reconciled once more.
 //!
 //! **Settled** = faults off, workload done, no message in flight, every cache caught up, every replica running, and for
-//! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`. The window is
-//! raised to the longest requeue seen, up to its cap.
+//! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`, and no replica
+//! heard of such a change. The window is raised to the longest requeue seen, up to its cap.
 //! **Forced reconcile** = the last event of each object is delivered again, then every watch expires (410, relist), then
 //! every replica is restarted; each has its time to come to rest.
 //!
 //! Simplification: a requeue is seen as the gap between two reconciles of one object of which the second says that the
 //! reconciler asked for it; one that is longer than the window and was never seen is missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
 use crate::choice::Choice;
 use crate::entropy;
-use crate::event::{ChangeKind, Event, ObjectKey, Phase, StepId, WatchId};
+use crate::event::{ChangeKind, Event, ObjectKey, Phase, ReplicaId, Revision, StepId, WatchId};
 use crate::setup::{Setup, Until};
 use crate::time::{SimTime, us};
 
@@ -23,6 +23,9 @@ const FAULTS_US: u64 = 30_000_000;
 /// How long each part of the forced reconcile is given at least, and at most.
 const FORCED_US: u64 = 30_000_000;
 const FORCED_US_MAX: u64 = 300_000_000;
+
+/// A refusal that was on its way for longer than this is news to whoever gets it.
+const LATE_US: u64 = 1_000_000;
 
 /// The parts of the forced reconcile, by what has been done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,12 @@ enum Forced {
 /// How far a run has come.
 pub(super) struct Progress {
     pub(super) phase: Phase,
+    /// When something changed last, or somebody heard of a change.
     pub(super) last_change: SimTime,
+    /// The last change that counts.
+    changed: u64,
+    /// Which collections each start of a replica has listed since the last change that counts.
+    listed: BTreeSet<(ReplicaId, u32, String, String)>,
     pub(super) settled: Option<SimTime>,
     /// No faults from here on.
     faults_until: SimTime,
@@ -65,6 +73,8 @@ impl Progress {
         Progress {
             phase: Phase::Safety,
             last_change: SimTime::ZERO,
+            changed: 0,
+            listed: BTreeSet::new(),
             settled: None,
             faults_until: SimTime(last + faults_us).min(end),
             began: SimTime::ZERO,
@@ -78,6 +88,42 @@ impl Progress {
 
     pub(super) fn faults_on(&self) -> bool {
         self.phase == Phase::Safety
+    }
+
+    /// A change that counts was written.
+    pub(super) fn change(&mut self, revision: u64) {
+        self.last_change = entropy::now();
+        self.changed = revision;
+        self.listed.clear();
+    }
+
+    /// A watch event has arrived. One of a later change, which does not count, is no news.
+    pub(super) fn heard(&mut self, revision: Revision) {
+        if revision.0 <= self.changed {
+            self.last_change = entropy::now();
+        }
+    }
+
+    /// A list has arrived: the first one that shows the last change is news.
+    pub(super) fn saw_list(
+        &mut self,
+        replica: ReplicaId,
+        incarnation: u32,
+        (group, resource): (&str, &str),
+        revision: Revision,
+    ) {
+        let of = (replica, incarnation, group.to_owned(), resource.to_owned());
+        if revision.0 >= self.changed && self.listed.insert(of) {
+            self.last_change = entropy::now();
+        }
+    }
+
+    /// A conflict has arrived: the one who hears late that his write was refused tries again only now.
+    pub(super) fn refused(&mut self, sent: SimTime) {
+        let now = entropy::now();
+        if now.0.saturating_sub(sent.0) > LATE_US {
+            self.last_change = now;
+        }
     }
 }
 
@@ -165,7 +211,8 @@ impl World<'_> {
 
     fn wait_until_forced(&mut self, now: SimTime, next: Option<SimTime>) -> bool {
         let began = self.progress.began.0;
-        let enough = SimTime(began + FORCED_US).max(now);
+        let heard = self.progress.last_change.0.max(began);
+        let enough = SimTime(heard + FORCED_US).max(now);
         if self.is_quiet() && next.is_none_or(|at| at >= enough) {
             entropy::set_now(enough);
             self.progress.began = enough;

@@ -30,6 +30,7 @@ pub(super) struct InFlight {
     pub(super) not_before: SimTime,
     /// The trace it belongs to, as it says.
     pub(super) traceparent: Option<String>,
+    sent: SimTime,
     http: Option<http::Request<Bytes>>,
     /// None once the client has gone.
     reply: Option<oneshot::Sender<Answer>>,
@@ -64,6 +65,7 @@ impl InFlight {
             service: None,
             not_before: SimTime::ZERO,
             traceparent: None,
+            sent: entropy::now(),
             http: Some(sent.http),
             reply: Some(sent.reply),
             answer: None,
@@ -439,6 +441,11 @@ impl World<'_> {
             self.cause = Some(step);
             if let Some(revision) = about.revision.filter(|_| request.status < 300) {
                 let call = &request.call;
+                if call.verb == "list" {
+                    let of = (call.group.as_str(), call.resource.as_str());
+                    self.progress
+                        .saw_list(replica, request.incarnation, of, revision);
+                }
                 if call.verb == "list" && !request.selects {
                     self.knowledge
                         .saw_list(replica, request.reconcile, call, revision, step);
@@ -455,6 +462,9 @@ impl World<'_> {
                     self.knowledge
                         .saw_object(replica, request.reconcile, key, revision, step);
                 }
+            }
+            if request.status == 409 && request.call.resource != "leases" {
+                self.progress.refused(request.sent);
             }
             if request.call.verb == "watch" && request.status == 200 {
                 self.watch_arrived(WatchId(id.0), id, step);

@@ -203,6 +203,7 @@ impl World<'_> {
                 });
                 self.cause = Some(step);
                 if let (Some(object), Some(revision)) = (object, revision) {
+                    self.progress.heard(revision);
                     if wanted_again && let Some(open) = self.watches.get_mut(&watch) {
                         let again = (revision, kind, line.clone());
                         open.last.insert(object.clone(), again);

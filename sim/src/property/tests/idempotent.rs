@@ -90,3 +90,33 @@ fn idempotent_fires_on_a_counter_of_events_heard_again() {
     let heard_once = super::runs(with(false), 0..6);
     assert!(heard_once.iter().all(|run| run.verdict.findings.is_empty()));
 }
+
+#[test]
+fn news_that_arrives_after_the_settle_window_is_acted_upon_before_all_is_settled() {
+    let mirror = maps(|map, ctx| async move {
+        let want = map.annotations().get("want").cloned().unwrap_or_default();
+        let is = map.data.clone().unwrap_or_default().remove("is");
+        if is.as_deref().unwrap_or_default() != want {
+            let patch = json!({"data": {"is": want}});
+            api(&ctx)
+                .patch("main", &PatchParams::default(), &Patch::Merge(patch))
+                .await?;
+        }
+        Ok(Next::await_change())
+    });
+    let mut setup = setup(mirror, 1);
+    setup.workload = vec![poke(
+        1_000,
+        json!({"metadata": {"annotations": {"want": "1"}}}),
+    )];
+    setup.timing.watch = DurationRange::fixed(setup.settle.window + Duration::from_secs(10));
+    let window_us = crate::time::us(setup.settle.window);
+    // Controlled runs deliver when they like; in timed ones the news and the write it leads to take their 70 s each, and a
+    // window follows.
+    let settled = check(setup, None)
+        .into_iter()
+        .filter_map(|run| run.verdict.settled)
+        .max();
+    let expected = 1_000_000 + 3 * window_us + 20_000_000;
+    assert!(settled.expect("they settle").0 >= expected, "{settled:?}");
+}
