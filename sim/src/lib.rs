@@ -18,6 +18,8 @@
 
 pub mod actors;
 pub mod choice;
+#[cfg(test)]
+mod conversion_tests;
 pub mod entropy;
 pub mod event;
 pub mod gate;

@@ -5,8 +5,9 @@
 //! their form ready, as the watch caches of a real server do; reads of one object ask anew. Does not own the strategy `None`
 //! (`strategy::custom`).
 //!
-//! Simplifications: forms for other versions are made by the writing request, not by a cache of its own; writes of
-//! controllers change metadata only, and the forms follow without a call.
+//! Simplifications: forms for other versions are made by the writing request, not by a cache of its own; one that fails then
+//! ends the watches of its version and is made when it is next asked for; writes of controllers change metadata only, and
+//! the forms follow without a call.
 //! Source: apiextensions-apiserver `pkg/apiserver/conversion/webhook_converter.go`.
 
 use std::borrow::Cow;
@@ -70,14 +71,25 @@ pub(crate) fn between(
     Ok(converted)
 }
 
+/// What goes into the store, and why the writer cannot be shown it.
+pub(super) struct Stored {
+    /// The object, and its forms in the other served versions.
+    pub(super) object: (Value, Vec<(CompactString, Value)>),
+    /// It is stored all the same: storage decodes what it has written, and only then fails.
+    pub(super) unread: Option<Status>,
+}
+
 /// An object to be stored, and its forms in the other served versions.
 pub(super) fn for_storage(
     s: &mut Session<'_>,
     row: &Arc<Resource>,
     object: Value,
-) -> Result<(Value, Vec<(CompactString, Value)>), Halt> {
+) -> Result<Stored, Halt> {
     if !row.custom.as_ref().is_some_and(|custom| custom.webhook) {
-        return Ok((to_storage(s, row, object), Vec::new()));
+        return Ok(Stored {
+            object: (to_storage(s, row, object), Vec::new()),
+            unread: None,
+        });
     }
     let stored = match s.core.registry.by_id(row.id).cloned() {
         Some(storage) if row.needs_webhook() => {
@@ -100,20 +112,23 @@ pub(super) fn for_storage(
         .cloned()
         .collect();
     let mut views = Vec::new();
+    let mut unread = None;
     for other in rows.iter().filter(|other| other.needs_webhook()) {
         match convert(s, other, vec![stored.clone()]) {
             Ok(mut converted) => {
                 views.extend(converted.pop().map(|view| (other.version.clone(), view)))
             }
             // The answer needs its form; a cache goes without.
-            Err(Halt::Failed(_)) if other.version != row.version => {}
+            Err(Halt::Failed(status)) if other.version == row.version => unread = Some(status),
+            Err(Halt::Failed(_)) => {}
             Err(halt) => return Err(halt),
         }
     }
-    Ok((stored, views))
+    let object = (stored, views);
+    Ok(Stored { object, unread })
 }
 
-/// Adds the row's form to the objects of a list that are without.
+/// Adds the row's form to the objects of a list, or of a watch that begins, that are without.
 pub(super) fn fill(
     s: &mut Session<'_>,
     row: &Arc<Resource>,

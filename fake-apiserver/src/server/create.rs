@@ -146,8 +146,11 @@ pub(super) fn finish(
         let stored = conversion::for_storage(s, row, object)?;
         let origin = s.origin();
         let now = s.now;
-        let entry = s.core.put_with_views(row, key, stored, origin, now);
-        return Ok(Ok(entry.object.clone()));
+        let entry = s.core.put_with_views(row, key, stored.object, origin, now);
+        return match stored.unread {
+            Some(status) => Err(status.into()),
+            None => Ok(Ok(entry.object.clone())),
+        };
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::access::{self, Attributes};
 use super::create::{self, RvRule};
 use super::{Answer, Halt, Session, body, conversion, lifecycle, managed};
-use crate::json::Value;
+use crate::json::{CompactString, Value};
 use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
 use crate::schema;
@@ -224,17 +224,31 @@ fn finish(
     object: Value,
     dry_run: bool,
 ) -> Result<Answer, Halt> {
+    let stored = conversion::for_storage(s, &row, object)?;
+    let answer = keep(s, row, existing, stored.object, dry_run);
+    match stored.unread {
+        Some(status) => Err(status.into()),
+        None => Ok(answer),
+    }
+}
+
+fn keep(
+    s: &mut Session<'_>,
+    row: Arc<Resource>,
+    existing: Arc<Object>,
+    (stored, views): (Value, Vec<(CompactString, Value)>),
+    dry_run: bool,
+) -> Answer {
     let key = Key::new(existing.namespace(), existing.name());
-    let (stored, views) = conversion::for_storage(s, &row, object)?;
     let (origin, now) = (s.origin(), s.now);
     let code = 200;
     let unstored = |stored, views| {
         let object = Arc::new(Object::new(stored, existing.revision()).with_views(views));
-        Ok(Answer::Stored {
+        Answer::Stored {
             row: row.clone(),
             object,
             code,
-        })
+        }
     };
     if deletes(&row, &existing, &stored) {
         if !dry_run {
@@ -243,11 +257,11 @@ fn finish(
         return unstored(stored, views);
     }
     if stored == *existing.value() && !is_first_write(s, &row, &existing) {
-        return Ok(Answer::Stored {
+        return Answer::Stored {
             row,
             object: existing,
             code,
-        });
+        };
     }
     if dry_run {
         return unstored(stored, views);
@@ -256,7 +270,7 @@ fn finish(
         .core
         .put_with_views(&row, key, (stored, views), origin, now);
     let object = entry.object.clone();
-    Ok(Answer::Stored { row, object, code })
+    Answer::Stored { row, object, code }
 }
 
 /// D7: whether storage does not yet hold what the object is read as, which makes an empty change a real one.

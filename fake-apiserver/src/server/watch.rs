@@ -3,12 +3,13 @@
 //! A watch follows the cache of its server: each write the cache applies is offered to it, in order, once.
 //! Invariant: a watch never sees a revision twice nor one below its position.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::conversion;
 use super::read::{check_fields, parse_version, selects};
 use super::{Answer, Core, EventKind, Halt, Output, ServerId, Session, Wait, WatchId, answer};
 use crate::json::Value;
@@ -78,6 +79,11 @@ impl Watch {
                 Arc::new(old.with_revision(entry.revision)),
             )),
         }
+    }
+
+    /// True for an object whose form in the version watched its conversion webhook did not give (L9).
+    fn lacks_form(&self, object: &Object) -> bool {
+        self.row.needs_webhook() && object.view(&self.row.version).is_none()
     }
 
     fn line(&mut self, kind: EventKind, object: &Object) -> Bytes {
@@ -188,6 +194,10 @@ pub(super) fn open(
         let named = watch.options.fields.exact("metadata.namespace");
         watch.namespace = named.unwrap_or_default();
     }
+    let forms = match refused.is_none() && !over {
+        true => missing_forms(s, &watch, current)?,
+        false => Forms::new(),
+    };
     // The stream is open before its first event.
     let mut events: Vec<Output> = Vec::new();
     if let Some(status) = refused {
@@ -197,9 +207,9 @@ pub(super) fn open(
         events.push(Output::Ended { watch: id });
     } else {
         if initial {
-            initial_events(s.core, &mut watch, id, current, &mut events);
+            initial_events(s.core, &mut watch, id, current, &forms, &mut events);
         } else {
-            missed_events(s.core, &mut watch, id, current, &mut events);
+            missed_events(s.core, &mut watch, id, current, &forms, &mut events);
         }
         s.core.add_watch(id, watch);
     }
@@ -216,22 +226,53 @@ fn error_event(watch: WatchId, status: &Status, revision: u64, accept: &Accept) 
     }
 }
 
+/// Objects by revision, converted for a watch whose cache is without their form.
+type Forms = BTreeMap<u64, Arc<Object>>;
+
+/// L9: what a watch begins with and was not converted when it was written is converted now.
+fn missing_forms(s: &mut Session<'_>, watch: &Watch, current: u64) -> Result<Forms, Halt> {
+    if !watch.row.needs_webhook() {
+        return Ok(Forms::new());
+    }
+    let mut missing: Vec<Arc<Object>> = match watch.began {
+        Began::WithState(_) => {
+            let view = s.core.store.at(watch.row.id, current);
+            let shown = view.range(None, None).filter(|(key, object)| {
+                watch.covers(key) && selects(&watch.row, &watch.options, object)
+            });
+            shown.map(|(_, object)| object.clone()).collect()
+        }
+        Began::After(from) => {
+            let history = s.core.store.history_since(watch.row.id, from);
+            let history = history.take_while(|entry| entry.revision <= current);
+            let shown = history.filter_map(|entry| watch.event(entry));
+            shown.map(|(_, object)| object).collect()
+        }
+    };
+    missing.retain(|object| watch.lacks_form(object));
+    conversion::fill(s, &watch.row, &mut missing)?;
+    let forms = missing.into_iter();
+    Ok(forms.map(|object| (object.revision(), object)).collect())
+}
+
 /// W3, W4: everything there is, then the bookmark that says so.
 fn initial_events(
     core: &Core,
     watch: &mut Watch,
     id: WatchId,
     current: u64,
+    forms: &Forms,
     events: &mut Vec<Output>,
 ) {
     let view = core.store.at(watch.row.id, current);
     for (key, object) in view.range(None, None) {
         if watch.covers(key) && selects(&watch.row, &watch.options, object) {
+            let shown = forms.get(&object.revision()).unwrap_or(object);
             events.push(Output::Event {
                 watch: id,
                 kind: EventKind::Added,
                 revision: object.revision(),
-                line: watch.line(EventKind::Added, object),
+                line: watch.line(EventKind::Added, shown),
             });
         }
     }
@@ -247,6 +288,7 @@ fn missed_events(
     watch: &mut Watch,
     id: WatchId,
     current: u64,
+    forms: &Forms,
     events: &mut Vec<Output>,
 ) {
     let from = watch.position;
@@ -259,7 +301,7 @@ fn missed_events(
                 watch: id,
                 kind,
                 revision: entry.revision,
-                line: watch.line(kind, &object),
+                line: watch.line(kind, forms.get(&entry.revision).unwrap_or(&object)),
             });
         }
     }
@@ -328,6 +370,7 @@ impl Core {
             return;
         };
         let mut made: Vec<(Arc<Resource>, EventKind, bool, Bytes)> = Vec::new();
+        let mut broken = Vec::new();
         for id in ids {
             let Some(watch) = self.watches.get_mut(id) else {
                 continue;
@@ -340,6 +383,10 @@ impl Core {
             let Some((kind, object)) = watch.event(entry) else {
                 continue;
             };
+            if watch.lacks_form(&object) {
+                broken.push(*id);
+                continue;
+            }
             let plain = watch.accept.is_plain();
             let known = made.iter().find(|(row, made_kind, deleted, _)| {
                 plain
@@ -363,6 +410,11 @@ impl Core {
                 revision: entry.revision,
                 line,
             });
+        }
+        // A cache that cannot decode what it is told begins anew, and ends its watches as it does.
+        for watch in broken {
+            self.close_watch(watch);
+            self.outputs.push(Output::Ended { watch });
         }
     }
 
