@@ -39,7 +39,9 @@ fn perform(document: &mut Tree, operation: &Value, limits: &mut Limits) -> Resul
         "move" => {
             let moved =
                 remove(document, from).map_err(|error| error.replacen("remove", "move", 1))?;
-            add(document, path, moved, limits)
+            let allowed = limits.depth.allows_moved(document, path, &moved);
+            allowed.ok_or_else(|| too_deep(path))?;
+            put(document, path, moved)
         }
         "copy" => {
             let Some((parent, key)) = parent(document, from) else {
@@ -104,11 +106,19 @@ fn child<'d>(parent: &'d mut Tree, key: &str) -> Option<&'d mut Tree> {
 /// A document must not nest deeper than any body may.
 fn check_depth(path: &str, value: &Tree, limits: &mut Limits) -> Result<(), String> {
     let allowed = limits.depth.allows(path, value);
-    allowed.ok_or_else(|| format!("add operation does not apply: {path}: exceeded max depth"))
+    allowed.ok_or_else(|| too_deep(path))
+}
+
+fn too_deep(path: &str) -> String {
+    format!("add operation does not apply: {path}: exceeded max depth")
 }
 
 fn add(document: &mut Tree, path: &str, value: Tree, limits: &mut Limits) -> Result<(), String> {
     check_depth(path, &value, limits)?;
+    put(document, path, value)
+}
+
+fn put(document: &mut Tree, path: &str, value: Tree) -> Result<(), String> {
     let Some((parent, key)) = parent(document, path) else {
         return Err(format!(
             "add operation does not apply: doc is missing path: {}: missing value",

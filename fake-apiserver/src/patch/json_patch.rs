@@ -152,7 +152,9 @@ fn perform(document: &mut Tree, operation: Operation, limits: &mut Limits) -> Op
                 if !value.is_object() && !value.is_array() {
                     return None;
                 }
-                *document = Tree::Plain(value);
+                let value = Tree::Plain(value);
+                limits.depth.allows(path, &value)?;
+                *document = value;
                 return Some(());
             }
             let value = Tree::Plain(value.unwrap_or_default());
@@ -173,7 +175,7 @@ fn perform(document: &mut Tree, operation: Operation, limits: &mut Limits) -> Op
         "move" => {
             let (parent, key) = find(document, from?)?;
             let value = remove(parent, key)?;
-            limits.depth.allows(path?, &value)?;
+            limits.depth.allows_moved(document, path?, &value)?;
             let (parent, key) = find(document, path?)?;
             add(parent, key, value)
         }

@@ -115,54 +115,83 @@ fn equals(there: &Value, wanted: &Value) -> bool {
 /// Invariant: no document nests deeper than [`DEPTH_MAX`], so that walking or dropping one cannot exhaust a stack.
 #[derive(Debug)]
 pub(crate) struct Depth {
-    /// Nodes that may still be looked at; moving a large value back and forth must not take for ever.
+    /// Nodes that may still be looked at, so that a deep document that is moved about does not take for ever.
     nodes: usize,
+    /// What the document nests at most, once that has been looked at.
+    bound: Option<usize>,
 }
 
 impl Depth {
     /// For one patch.
     pub(crate) const fn new() -> Depth {
-        Depth { nodes: 20_000_000 }
+        Depth {
+            nodes: 20_000_000,
+            bound: None,
+        }
     }
 
     /// Whether a value may stand at a path.
     pub(crate) fn allows(&mut self, path: &str, value: &Tree) -> Option<()> {
-        let levels = path.matches('/').count();
-        let room = DEPTH_MAX.checked_sub(levels)?;
-        self.tree(value, room)
+        let depth = levels(path) + self.height(value)?;
+        self.bound = self.bound.map(|bound| bound.max(depth));
+        (depth <= DEPTH_MAX).then_some(())
     }
 
-    fn tree(&mut self, value: &Tree, room: usize) -> Option<()> {
+    /// Whether a value that was taken out of a document may stand at a path of it. It is no deeper than the document was:
+    /// it is looked at only when that is too much.
+    pub(crate) fn allows_moved(&mut self, document: &Tree, path: &str, value: &Tree) -> Option<()> {
+        let levels = levels(path);
+        let mut depth = self.bound.map(|bound| levels + bound);
+        if depth.is_none_or(|depth| depth > DEPTH_MAX) {
+            let moved = levels + self.height(value)?;
+            depth = Some(moved.max(self.height(document)?));
+        }
+        self.bound = depth;
+        depth.filter(|depth| *depth <= DEPTH_MAX).map(drop)
+    }
+
+    /// How many containers stand in one another.
+    fn height(&mut self, value: &Tree) -> Option<usize> {
         self.nodes = self.nodes.checked_sub(1)?;
+        let mut below = 0;
         match value {
-            Tree::Plain(value) => self.value(value, room),
+            Tree::Plain(value) => return self.height_of(value),
             Tree::Object(fields) => {
-                let room = room.checked_sub(1)?;
-                let mut below = fields.values();
-                below.try_for_each(|below| self.tree(below, room))
+                for field in fields.values() {
+                    below = below.max(self.height(field)?);
+                }
             }
             Tree::List(items) => {
-                let room = room.checked_sub(1)?;
-                let mut below = items.chunks.iter().flatten();
-                below.try_for_each(|below| self.tree(below, room))
+                for item in items.chunks.iter().flatten() {
+                    below = below.max(self.height(item)?);
+                }
             }
         }
+        Some(1 + below)
     }
 
-    fn value(&mut self, value: &Value, room: usize) -> Option<()> {
+    fn height_of(&mut self, value: &Value) -> Option<usize> {
         self.nodes = self.nodes.checked_sub(1)?;
+        let mut below = 0;
         match value {
             Value::Object(map) => {
-                let room = room.checked_sub(1)?;
-                map.values().try_for_each(|below| self.value(below, room))
+                for field in map.values() {
+                    below = below.max(self.height_of(field)?);
+                }
             }
             Value::Array(items) => {
-                let room = room.checked_sub(1)?;
-                items.iter().try_for_each(|below| self.value(below, room))
+                for item in items {
+                    below = below.max(self.height_of(item)?);
+                }
             }
-            _ => Some(()),
+            _ => return Some(0),
         }
+        Some(1 + below)
     }
+}
+
+fn levels(path: &str) -> usize {
+    path.matches('/').count()
 }
 
 /// A list in chunks.

@@ -247,6 +247,25 @@ fn e2_json_patches_that_insert_into_and_remove_from_a_long_list() {
 }
 
 #[test]
+fn e2_json_patches_that_move_a_long_list() {
+    let prepare = |n: usize| {
+        let mut plain = Plain::new();
+        plain.define(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
+        let list = joined(n * 20, |_| "0".to_owned());
+        let thing = format!(
+            r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"a"}},"spec":{{"a":[{list}]}}}}"#
+        );
+        plain.must("POST", THINGS, JSON, thing);
+        let there_and_back = r#"{"op":"move","from":"/spec/a","path":"/spec/b"},{"op":"move","from":"/spec/b","path":"/spec/a"}"#;
+        let patch = joined(n / 2, |_| there_and_back.to_owned());
+        (plain, format!("[{patch}]"))
+    };
+    linear("moves", 1_200, prepare, |(mut plain, patch)| {
+        plain.must("PATCH", &format!("{THINGS}/a"), JSON_PATCH, patch);
+    });
+}
+
+#[test]
 fn ad5_patches_of_webhooks_over_a_long_list() {
     let prepare = |operations: &'static str| {
         move |n: usize| {
@@ -270,6 +289,7 @@ fn ad5_patches_of_webhooks_over_a_long_list() {
         r#"{"op":"add","path":"/spec/list/0","value":"x"},{"op":"remove","path":"/spec/list/1"}"#,
         r#"{"op":"move","from":"/spec/list/0","path":"/spec/list/-"}"#,
         r#"{"op":"test","path":"/spec/list/0","value":0}"#,
+        r#"{"op":"move","from":"/spec/list","path":"/spec/other"},{"op":"move","from":"/spec/other","path":"/spec/list"}"#,
     ] {
         linear(
             operations,
