@@ -1,7 +1,7 @@
 //! The state machine on a wall clock: who waits for which answer, when time and chores move it on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 const QUIET: Duration = Duration::from_millis(20);
 /// Under an unbroken stream of requests they start nevertheless.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often watches that want bookmarks get one.
+/// How often a watch that wants bookmarks gets one, counted from its opening as a real server does (W10).
 const BOOKMARKS: Duration = Duration::from_secs(60);
 
 /// What a request is answered with.
@@ -45,6 +45,8 @@ struct Inner {
     next: u64,
     waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     streams: BTreeMap<WatchId, mpsc::UnboundedSender<Bytes>>,
+    /// When watches get their next bookmark; those that have ended among them.
+    bookmarks: BTreeSet<(Instant, WatchId)>,
     clock: Timestamp,
 }
 
@@ -56,6 +58,7 @@ impl State {
             next: 0,
             waiting: BTreeMap::new(),
             streams: BTreeMap::new(),
+            bookmarks: BTreeSet::new(),
             clock: wall_clock(),
         };
         State {
@@ -95,7 +98,6 @@ impl State {
 
     /// Lets deadlines pass and controllers run, for ever.
     pub(super) async fn pace(self: Rc<Self>) {
-        let mut bookmarks = instant() + BOOKMARKS;
         let mut restless_since: Option<Instant> = None;
         loop {
             let now = instant();
@@ -110,23 +112,43 @@ impl State {
                 restless_since = None;
                 continue;
             }
-            if now >= bookmarks {
-                self.perform(|chore| matches!(chore, Chore::Bookmark { .. }));
-                bookmarks = now + BOOKMARKS;
-            }
+            let bookmarks = self.bookmark(now);
             self.perform(|chore| matches!(chore, Chore::Compact { .. }));
             let until = if restless {
                 due
             } else {
-                self.deadline()
-                    .min(bookmarks)
-                    .min(now + Duration::from_secs(1))
+                let soon = bookmarks.into_iter().chain([now + Duration::from_secs(1)]);
+                soon.fold(self.deadline(), Instant::min)
             };
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
                 () = self.wake.notified() => {}
             }
         }
+    }
+
+    /// Sends the bookmarks that are due; when the next one is.
+    fn bookmark(self: &Rc<Self>, now: Instant) -> Option<Instant> {
+        let outputs = {
+            let mut inner = self.inner.borrow_mut();
+            let mut outputs = Vec::new();
+            while let Some((_, watch)) = inner
+                .bookmarks
+                .first()
+                .copied()
+                .filter(|(at, _)| *at <= now)
+            {
+                inner.bookmarks.pop_first();
+                if inner.streams.contains_key(&watch) {
+                    inner.bookmarks.insert((now + BOOKMARKS, watch));
+                    let chore = Chore::Bookmark { watch };
+                    outputs.extend(inner.with(|server, cx| server.perform(cx, &chore)));
+                }
+            }
+            outputs
+        };
+        self.deliver(outputs);
+        self.inner.borrow().bookmarks.first().map(|(at, _)| *at)
     }
 
     /// What is due by the clock.
@@ -185,6 +207,7 @@ impl State {
                     Output::Opened { id, watch, head } => {
                         let (sender, receiver) = mpsc::unbounded_channel();
                         inner.streams.insert(watch, sender);
+                        inner.bookmarks.insert((instant() + BOOKMARKS, watch));
                         inner.reply(id, Reply::Stream(head, receiver));
                     }
                     Output::Event { watch, line, .. } => {
