@@ -27,22 +27,64 @@ pub(super) enum Verdict {
     Failed(String),
 }
 
-/// The variables of every expression of admission.
-pub(super) fn environment(params: bool, namespace: bool) -> Environment {
+/// The variables of every expression of admission; messages cannot ask the authorizer.
+pub(super) fn environment(params: bool, authorizer: bool) -> Environment {
     let any = || Decl::of(Type::Dyn);
     let mut variables = vec![
         ("object", any()),
         ("oldObject", any()),
         ("request", request_decl()),
-        ("authorizer", Decl::of(cel::AUTHORIZER)),
+        ("namespaceObject", namespace_decl()),
     ];
+    if authorizer {
+        variables.push(("authorizer", Decl::of(cel::AUTHORIZER)));
+    }
     if params {
         variables.push(("params", any()));
     }
-    if namespace {
-        variables.push(("namespaceObject", any()));
-    }
     Environment::with(variables)
+}
+
+fn namespace_decl() -> Arc<Decl> {
+    let text = || Decl::of(Type::String);
+    let (time, number) = (|| Decl::of(Type::Timestamp), || Decl::of(Type::Int));
+    let condition = Decl::object(
+        "kubernetes.NamespaceCondition",
+        vec![
+            ("status", text()),
+            ("type", text()),
+            ("lastTransitionTime", time()),
+            ("message", text()),
+            ("reason", text()),
+        ],
+    );
+    let metadata = Decl::object(
+        "kubernetes.NamespaceMetadata",
+        vec![
+            ("name", text()),
+            ("generateName", text()),
+            ("namespace", text()),
+            ("labels", Decl::map(text())),
+            ("annotations", Decl::map(text())),
+            ("UID", text()),
+            ("creationTimestamp", time()),
+            ("deletionGracePeriodSeconds", number()),
+            ("deletionTimestamp", time()),
+            ("generation", number()),
+            ("resourceVersion", text()),
+            ("finalizers", Decl::list(text())),
+        ],
+    );
+    let spec = vec![("finalizers", Decl::list(text()))];
+    let status = vec![("conditions", Decl::list(condition)), ("phase", text())];
+    Decl::object(
+        "kubernetes.Namespace",
+        vec![
+            ("metadata", metadata),
+            ("spec", Decl::object("kubernetes.NamespaceSpec", spec)),
+            ("status", Decl::object("kubernetes.NamespaceStatus", status)),
+        ],
+    )
 }
 
 fn request_decl() -> Arc<Decl> {
@@ -223,7 +265,7 @@ pub(super) fn decide(
     list: &[Value],
 ) -> Result<Verdict, Halt> {
     let input = Input::new(s, attributes, seen, object)?;
-    let env = environment(false, false);
+    let env = environment(false, true);
     let grants = super::grants(s);
     let decl = request_decl();
     let scope = Scope {

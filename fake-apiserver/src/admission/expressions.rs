@@ -5,9 +5,10 @@
 //! `admission/plugin/cel/compile.go` (AD7, AD7a, AD14).
 
 use super::conditions::environment;
-use super::policy_source::{declare_variable, declare_variables};
+use super::policy_source::{declare_variable, declare_variables, without_authorizer};
 use crate::cel::parse::render;
 use crate::cel::{self, Environment, Type};
+use crate::json::Value;
 use crate::strategy::field::{At, Errors};
 use crate::strategy::names::Names;
 use std::collections::BTreeSet;
@@ -31,7 +32,21 @@ pub(crate) enum Wants {
 
 /// Checks one expression; its type if it is fine.
 fn expression(errors: &mut Errors, at: &At, env: &Environment, wants: Wants) -> Option<Type> {
-    let text = at.text();
+    expression_text(errors, at, at.text(), env, wants)
+}
+
+/// Checks an expression of which only the middle counts.
+fn trimmed(errors: &mut Errors, at: &At, env: &Environment, wants: Wants) {
+    expression_text(errors, at, at.text().trim(), env, wants);
+}
+
+fn expression_text(
+    errors: &mut Errors,
+    at: &At,
+    text: &str,
+    env: &Environment,
+    wants: Wants,
+) -> Option<Type> {
     if text.trim().is_empty() {
         errors.required(at, "");
         return None;
@@ -39,10 +54,8 @@ fn expression(errors: &mut Errors, at: &At, env: &Environment, wants: Wants) -> 
     let checked = match cel::check(text, env) {
         Ok(checked) => checked,
         Err(issues) => {
-            errors.invalid(
-                at,
-                &format!("compilation failed: {}", render(text, &issues)),
-            );
+            let detail = format!("compilation failed: {}", render(text, &issues));
+            errors.invalid_as(at, text, &detail);
             return None;
         }
     };
@@ -66,7 +79,7 @@ fn expression(errors: &mut Errors, at: &At, env: &Environment, wants: Wants) -> 
         Wants::Anything => (true, ""),
     };
     if !fits {
-        errors.invalid(at, &format!("must evaluate to {wanted} but got {ty}"));
+        errors.invalid_as(at, text, &format!("must evaluate to {wanted} but got {ty}"));
         return None;
     }
     Some(ty)
@@ -77,10 +90,10 @@ pub(crate) fn match_conditions(errors: &mut Errors, at: &At, params: bool) {
     if at.list().len() > 64 {
         errors.too_many(at, at.list().len(), 64);
     }
-    let env = environment(params, false);
+    let env = environment(params, true);
     let mut names: BTreeSet<&str> = BTreeSet::new();
     for condition in at.items() {
-        expression(errors, &condition.field("expression"), &env, Wants::Bool);
+        trimmed(errors, &condition.field("expression"), &env, Wants::Bool);
         let name = condition.field("name");
         if name.text().is_empty() {
             errors.required(&name, "");
@@ -94,34 +107,56 @@ pub(crate) fn match_conditions(errors: &mut Errors, at: &At, params: bool) {
     }
 }
 
-/// Checks `variables`; the environment that includes them.
-pub(crate) fn variables(errors: &mut Errors, at: &At, params: bool) -> Environment {
+/// Checks `variables`; the environment that includes them. Without any, an expression knows of none, but for mutations.
+pub(crate) fn variables(errors: &mut Errors, at: &At, params: bool, mutating: bool) -> Environment {
     let mut env = environment(params, true);
-    let mut names = BTreeSet::new();
-    declare_variables(&mut env);
+    if mutating || !at.list().is_empty() {
+        declare_variables(&mut env);
+    }
     for variable in at.items() {
         let name = variable.field("name");
         let text = name.text();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             errors.required(&name, "name is not specified");
         } else if !is_identifier(text) {
             errors.invalid(&name, "must be a valid CEL identifier");
         }
-        if !names.insert(text.to_owned()) {
-            errors.duplicate(&name);
-        }
         let value = variable.field("expression");
-        if value.text().trim().is_empty() {
+        let ty = if value.text().trim().is_empty() {
             errors.required(&value, "expression is not specified");
-        }
-        let ty = match value.text().trim() {
-            "" => None,
-            _ => expression(errors, &value, &env, Wants::Anything),
+            None
+        } else {
+            expression(errors, &value, &env, Wants::Anything)
         };
         declare_variable(&mut env, text, ty.unwrap_or(Type::Dyn));
     }
     env
 }
+
+/// Words that are no names in the expression language.
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
 
 fn is_identifier(text: &str) -> bool {
     let mut bytes = text.bytes();
@@ -129,10 +164,12 @@ fn is_identifier(text: &str) -> bool {
         .next()
         .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !RESERVED.contains(&text)
 }
 
 /// `validations` of a policy.
 pub(crate) fn validations(errors: &mut Errors, at: &At, env: &Environment) {
+    let messages = without_authorizer(env);
     for validation in at.items() {
         let rule = validation.field("expression");
         if rule.text().trim().is_empty() {
@@ -145,7 +182,7 @@ pub(crate) fn validations(errors: &mut Errors, at: &At, env: &Environment) {
             if message_expression.text().trim().is_empty() {
                 errors.invalid(&message_expression, "must be non-empty if specified");
             } else {
-                expression(errors, &message_expression, env, Wants::Text);
+                expression(errors, &message_expression, &messages, Wants::Text);
             }
         }
         let message = validation.field("message");
@@ -163,17 +200,42 @@ pub(crate) fn validations(errors: &mut Errors, at: &At, env: &Environment) {
     }
 }
 
-/// `auditAnnotations` of a policy.
-pub(crate) fn audit_annotations(errors: &mut Errors, at: &At, env: &Environment) {
+/// How many annotations a policy may give, and how long the expression of one may be.
+const ANNOTATIONS_MAX: usize = 20;
+const ANNOTATION_BYTES_MAX: usize = 5 * 1024;
+
+/// `auditAnnotations` of a policy, whose keys stand below its name.
+pub(crate) fn audit_annotations(errors: &mut Errors, at: &At, policy: &str, env: &Environment) {
+    if at.list().len() > ANNOTATIONS_MAX {
+        let shown = at.items().map(|annotation| {
+            let text = |field: &str| Value::from(annotation.field(field).text());
+            let (key, value) = (text("key"), text("valueExpression"));
+            format!("{{\"Key\":{key},\"ValueExpression\":{value}}}")
+        });
+        let shown = shown.collect::<Vec<_>>().join(",");
+        let detail = format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations");
+        errors.invalid_raw(at, &format!("[{shown}]"), &detail);
+    }
+    let mut keys: BTreeSet<&str> = BTreeSet::new();
     for annotation in at.items() {
         let key = annotation.field("key");
-        if key.text().is_empty() {
-            errors.required(&key, "");
+        if policy.is_empty() {
+            errors.invalid_as(&key, key.text(), "requires metadata.name be non-empty");
         } else {
-            errors.name(&key, Names::Qualified);
+            errors.name_as(&key, &format!("{policy}/{}", key.text()), Names::Qualified);
         }
         let value = annotation.field("valueExpression");
-        expression(errors, &value, env, Wants::TextOrNull);
+        match value.text().trim() {
+            "" => errors.required(&value, "valueExpression is not specified"),
+            text if text.len() > ANNOTATION_BYTES_MAX => {
+                let detail = format!("must not exceed {ANNOTATION_BYTES_MAX} bytes in length");
+                errors.required(&value, &detail);
+            }
+            _ => trimmed(errors, &value, env, Wants::TextOrNull),
+        }
+        if !keys.insert(key.text()) {
+            errors.duplicate_as(&key, key.text());
+        }
     }
 }
 
@@ -197,7 +259,7 @@ pub(crate) fn mutations(errors: &mut Errors, at: &At, env: &Environment) {
         };
         let given = mutation.field(own);
         if given.is_set() {
-            expression(errors, &given.field("expression"), &env, wants);
+            trimmed(errors, &given.field("expression"), &env, wants);
         } else {
             errors.required(
                 &given,

@@ -58,7 +58,7 @@ impl Policy {
     fn compile(object: &Value) -> Policy {
         let spec = object["spec"].clone();
         let params = spec.get("paramKind").is_some_and(Value::is_object);
-        let conditions_env = environment(params, false);
+        let conditions_env = environment(params, true);
         let conditions = spec
             .array_at(&["matchConditions"])
             .iter()
@@ -81,15 +81,17 @@ impl Policy {
             declare_variable(&mut env, &name, ty);
             variables.push((name, checked));
         }
-        let expression = |item: &Value, path: &[&str]| match item.str_at(path) {
+        let expression = |item: &Value, field: &str, env: &Environment| match item.str_at(&[field])
+        {
             "" => None,
-            text => compile(text, &env),
+            text => compile(text, env),
         };
+        let messages = without_authorizer(&env);
         let validations = spec.array_at(&["validations"]).iter();
         let validations = validations
             .map(|item| {
-                let message = expression(item, &["messageExpression"]);
-                (expression(item, &["expression"]), message)
+                let message = expression(item, "messageExpression", &messages);
+                (expression(item, "expression", &env), message)
             })
             .collect();
         let mut building = env.clone();
@@ -120,6 +122,13 @@ pub(super) fn mutation_text(mutation: &Value) -> &str {
         "JSONPatch" => mutation.str_at(&["jsonPatch", "expression"]),
         _ => mutation.str_at(&["applyConfiguration", "expression"]),
     }
+}
+
+/// The environment of messages.
+pub(super) fn without_authorizer(env: &Environment) -> Environment {
+    let mut env = env.clone();
+    env.variables.remove("authorizer");
+    env
 }
 
 /// Declares `variables`, which has no fields yet.

@@ -96,6 +96,92 @@ impl World {
     }
 }
 
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/";
+
+/// The causes of a policy's refusal, with this `spec` beside what every policy needs.
+fn refused(plural: &str, kind: &str, more: Value) -> Vec<String> {
+    let mut spec = json!({
+        "matchConstraints": {"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]},
+        "validations": [{"expression": "true"}], "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    let body = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "p"}, "spec": spec});
+    let outputs = World::new().submit("POST", &format!("{POLICIES}{plural}"), &body);
+    let (_, answer) = replied(&outputs);
+    let causes = answer.array_at(&["details", "causes"]).iter();
+    causes
+        .map(|cause| {
+            format!(
+                "{}: {}",
+                cause.str_at(&["field"]),
+                cause.str_at(&["message"])
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn ad7_what_a_policy_may_say() {
+    let check = |more: Value, want: &[&str]| {
+        let got = refused(
+            "validatingadmissionpolicies",
+            "ValidatingAdmissionPolicy",
+            more,
+        );
+        assert_eq!(got, want);
+    };
+    check(json!({}), &[]);
+    check(
+        json!({"paramKind": {"apiVersion": "a/b/c", "kind": "x y"}}),
+        &[
+            "spec.paramKind.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",
+            "spec.paramKind.kind: Invalid value: \"x y\": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+        ],
+    );
+    check(
+        json!({"auditAnnotations": [{"key": "k", "valueExpression": " "}, {"key": "k", "valueExpression": "'a'"}]}),
+        &[
+            "spec.auditAnnotations[0].valueExpression: Required value: valueExpression is not specified",
+            "spec.auditAnnotations[1].key: Duplicate value: \"k\"",
+        ],
+    );
+    check(
+        json!({"variables": [{"name": "for", "expression": "1"}]}),
+        &["spec.variables[0].name: Invalid value: \"for\": must be a valid CEL identifier"],
+    );
+    // Without variables there is nothing of that name; messages cannot ask who may do what.
+    let undeclared = |field: &str, text: &str, name: &str| {
+        format!(
+            "spec.validations[0].{field}: Invalid value: \"{text}\": compilation failed: ERROR: <input>:1:1: undeclared reference to '{name}' (in container '')\n | {text}\n | ^"
+        )
+    };
+    check(
+        json!({"validations": [{"expression": "variables.a"}]}),
+        &[&undeclared("expression", "variables.a", "variables")],
+    );
+    check(
+        json!({"validations": [{"expression": "true", "messageExpression": "authorizer"}]}),
+        &[&undeclared("messageExpression", "authorizer", "authorizer")],
+    );
+}
+
+#[test]
+fn ad7a_what_is_being_deleted_cannot_be_mutated() {
+    let rules = json!([{"operations": ["DELETE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "resourceNames": ["a", "a"]}]);
+    let more = json!({"matchConstraints": {"resourceRules": rules}});
+    let got = refused("mutatingadmissionpolicies", "MutatingAdmissionPolicy", more);
+    assert_eq!(
+        got,
+        [
+            "spec.matchConstraints.resourceRules[0].resourceNames[1]: Duplicate value: \"a\"",
+            "spec.matchConstraints.resourceRules.operations: Unsupported value: \"DELETE\": supported values: \"*\", \"CONNECT\", \"CREATE\", \"UPDATE\"",
+        ]
+    );
+}
+
 fn replied(outputs: &[Output]) -> (u16, Value) {
     for output in outputs {
         if let Output::Reply { response, .. } = output {

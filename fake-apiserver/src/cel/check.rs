@@ -8,7 +8,9 @@
 use super::macros::{depth, optional_macro, two_variable_macro};
 use super::parse::{self, Issue, Parsed};
 use super::signatures::{self, Overload};
+use super::times;
 use super::types::{Decl, Type};
+use crate::schema::regexp;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr,
     SelectExpr, StructExpr,
@@ -155,10 +157,17 @@ pub fn check(source: &str, env: &Environment) -> Result<Checked, Vec<Issue>> {
         locals: Vec::new(),
         issues: Vec::new(),
         truncated: 0,
+        literals: Vec::new(),
         mentions: Vec::new(),
         mixing: false,
     };
     let root = checker.node(&parsed.expr);
+    if checker.issues.is_empty() {
+        // Literals are looked at once the types are right.
+        for (id, message) in std::mem::take(&mut checker.literals) {
+            checker.report(id, message);
+        }
+    }
     let (mut issues, truncated) = (checker.issues, checker.truncated);
     let mentions = checker.mentions;
     if issues.is_empty() {
@@ -187,6 +196,8 @@ struct Checker<'a> {
     issues: Vec<Issue>,
     /// Errors beyond those that are told.
     truncated: usize,
+    /// Literals that their function cannot take.
+    literals: Vec<(u64, String)>,
     mentions: Vec<Arc<str>>,
     /// Inside the arguments of `format`, where literals may mix types.
     mixing: bool,
@@ -368,6 +379,27 @@ impl Checker<'_> {
         }
     }
 
+    /// A time, duration or pattern that is written out must be one. Of `matches` only the first argument is looked at.
+    fn literal(&mut self, call: &CallExpr) {
+        let Some(argument) = call.args.first() else {
+            return;
+        };
+        let Expr::Literal(LiteralValue::String(text)) = &argument.expr else {
+            return;
+        };
+        let text = text.inner();
+        let fits = match call.func_name.as_str() {
+            "duration" => times::parse_duration(text).is_some(),
+            "timestamp" => times::parse_timestamp(text).is_some(),
+            "matches" => regexp::compile(text).is_ok(),
+            _ => return,
+        };
+        if !fits {
+            let message = format!("invalid {} argument", call.func_name);
+            self.literals.push((argument.id, message));
+        }
+    }
+
     fn call(&mut self, id: u64, call: &CallExpr) -> Node {
         if let Some(expanded) = two_variable_macro(call) {
             return self.fold(id, &expanded);
@@ -391,6 +423,7 @@ impl Checker<'_> {
                 }
             }
         }
+        self.literal(call);
         let mut args = Vec::with_capacity(call.args.len() + 1);
         if let Some(target) = &call.target {
             args.push(self.node(target));

@@ -50,6 +50,8 @@ pub(crate) fn call<'v>(run: &mut Run<'_, 'v>, name: &'static str, args: Vec<Val<
                 None => failure(format!("no such key: {}", plain(index))),
             },
             Val::Null => failure(format!("no such key: {}", plain(index))),
+            // What is in an optional is looked at optionally.
+            Val::Optional(_) => call(run, "_[?_]", args.clone()),
             _ => no_overload(),
         },
         ("_[?_]", [container, index]) => {
@@ -86,6 +88,17 @@ pub(crate) fn call<'v>(run: &mut Run<'_, 'v>, name: &'static str, args: Vec<Val<
         },
         ("optional.of", [value]) => Ok(Val::some(value.clone())),
         ("optional.none", []) => Ok(Val::Optional(None)),
+        ("optional.unwrap" | "unwrapOpt", [Val::List(list)]) => {
+            let mut values = Vec::new();
+            for item in list.iter() {
+                match item {
+                    Val::Optional(Some(value)) => values.push((*value).clone()),
+                    Val::Optional(None) => {}
+                    _ => return no_overload(),
+                }
+            }
+            Ok(Val::list(values))
+        }
         ("optional.ofNonZeroValue", [value]) => Ok(if is_zero(value) {
             Val::Optional(None)
         } else {

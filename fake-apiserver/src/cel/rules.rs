@@ -743,6 +743,36 @@ mod tests {
     }
 
     #[test]
+    fn l8_literals_are_checked_when_compiled() {
+        for (text, function) in [
+            ("self.matches('[')", "matches"),
+            ("duration('x') == duration('1s')", "duration"),
+            (
+                "timestamp('x') == timestamp('2020-01-01T00:00:00Z')",
+                "timestamp",
+            ),
+        ] {
+            let schema = json!({"type": "object", "properties": {"f": rule("string", text)}});
+            let got = problems(&schema, "s");
+            let want = format!("invalid {function} argument");
+            assert!(got[0].message.contains(&want), "{got:?}");
+        }
+    }
+
+    #[test]
+    fn l8_optionals_are_indexed_and_unwrapped() {
+        for text in [
+            "optional.of(self)[0].orValue(9) == 1",
+            "optional.of(self)[7].orValue(9) == 9",
+            "optional.unwrap([optional.of(1), optional.none()]) == [1]",
+            "[optional.of(1)].unwrapOpt() == [1]",
+        ] {
+            let got = causes(rule("array", text), json!([1, 2]));
+            assert_eq!(got, Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
     fn l8_estimates_bound_rules_and_schemas() {
         let schema = json!({"type": "object", "properties": {"f": {"type": "array", "items": {"type": "string",
             "x-kubernetes-validations": [{"rule": "self == 'x'"}]}}}});

@@ -57,7 +57,7 @@ const TABLE: &[&str] = &[
     "_==_ (A,A)bool",
     "_!=_ (A,A)bool",
     "@in (A,list(A))bool | (A,map(A,B))bool",
-    "_[_] (list(A),int)A | (map(A,B),A)B",
+    "_[_] (list(A),int)A | (map(A,B),A)B | (optional(list(A)),int)optional(A) | (optional(map(A,B)),A)optional(B)",
     "_[?_] (list(A),int)optional(A) | (optional(list(A)),int)optional(A) | (map(A,B),A)optional(B) | (optional(map(A,B)),A)optional(B)",
     "_<_ (bool,bool)bool | (int,int)bool | (uint,uint)bool | (double,double)bool | (string,string)bool | (bytes,bytes)bool | (timestamp,timestamp)bool | (duration,duration)bool | (int,double)bool | (int,uint)bool | (uint,double)bool | (uint,int)bool | (double,int)bool | (double,uint)bool",
     "_<=_ (bool,bool)bool | (int,int)bool | (uint,uint)bool | (double,double)bool | (string,string)bool | (bytes,bytes)bool | (timestamp,timestamp)bool | (duration,duration)bool | (int,double)bool | (int,uint)bool | (uint,double)bool | (uint,int)bool | (double,int)bool | (double,uint)bool",
@@ -135,6 +135,8 @@ const TABLE: &[&str] = &[
     "value optional(A).()A",
     "or optional(A).(optional(A))optional(A)",
     "orValue optional(A).(A)A",
+    "optional.unwrap (list(optional(A)))list(A)",
+    "unwrapOpt list(optional(A)).()list(A)",
     // Quantities; versions share some names.
     "quantity (string)quantity",
     "isQuantity (string)bool",

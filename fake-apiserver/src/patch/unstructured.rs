@@ -1,10 +1,10 @@
 //! What the converter from unstructured values to Go types says of a value that does not fit (E4).
 //!
-//! A strategic merge is converted without a detour over JSON, so its errors have other words than decoding has.
+//! A strategic merge, or what an apply merged, is converted without a detour over JSON, so its errors have other words than decoding has.
 //! Source: apimachinery `runtime/converter.go`.
 
 use crate::json::Value;
-use crate::schema::{Schema, Special, Type};
+use crate::schema::{Schema, Special, Type, go};
 
 /// The first error, if the value does not fit its type.
 pub(crate) fn conversion_error(schema: &Schema, value: &Value) -> Option<String> {
@@ -16,7 +16,15 @@ pub(crate) fn conversion_error(schema: &Schema, value: &Value) -> Option<String>
         Special::Bytes => {
             return (!value.is_string()).then(|| convert(value, "[]uint8"));
         }
-        // These read themselves: decoding tells what is wrong.
+        // These read themselves, with nothing around them.
+        Special::IntOrString => {
+            let fits = matches!(value, Value::String(_)) || value.as_i64().is_some();
+            return (!fits).then(|| unmarshal(value, true, "int32"));
+        }
+        Special::Time | Special::MicroTime => {
+            return (!value.is_string()).then(|| unmarshal(value, false, "string"));
+        }
+        // Decoding tells what is wrong.
         _ => return None,
     }
     match (schema.kind(), value) {
@@ -42,6 +50,10 @@ pub(crate) fn conversion_error(schema: &Schema, value: &Value) -> Option<String>
         (Type::Number, other) if !other.is_number() => Some(convert(other, "float64")),
         _ => None,
     }
+}
+
+fn unmarshal(value: &Value, integer: bool, to: &str) -> String {
+    go::unmarshal_error(&go::value_word(value, integer), "", "", to)
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -170,7 +170,7 @@ impl Decoder {
         let name = if at_field {
             go::type_of(owner, field, schema)
         } else {
-            go::type_name(schema)
+            go::element_type_of(owner, field, schema)
         };
         go::unmarshal_error(&word, owner, &self.go_path, &name)
     }

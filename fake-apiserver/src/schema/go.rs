@@ -8,62 +8,30 @@ use super::{Schema, Special, Type};
 use crate::json::Value;
 use crate::status::go_quote;
 
-/// Fields whose Go type has a name of its own, by (struct, field).
-const NAMED: &[(&str, &str, &str)] = &[
-    ("Container", "imagePullPolicy", "v1.PullPolicy"),
-    (
-        "Container",
-        "terminationMessagePolicy",
-        "v1.TerminationMessagePolicy",
-    ),
-    ("ContainerPort", "protocol", "v1.Protocol"),
-    ("DeploymentStrategy", "type", "v1.DeploymentStrategyType"),
-    ("HTTPGetAction", "scheme", "v1.URIScheme"),
-    ("JobSpec", "completionMode", "v1.CompletionMode"),
-    (
-        "ManagedFieldsEntry",
-        "operation",
-        "v1.ManagedFieldsOperationType",
-    ),
-    ("NamespaceStatus", "phase", "v1.NamespacePhase"),
-    ("OwnerReference", "uid", "types.UID"),
-    ("ObjectMeta", "uid", "types.UID"),
-    (
-        "PersistentVolumeClaimSpec",
-        "accessModes",
-        "[]v1.PersistentVolumeAccessMode",
-    ),
-    ("PodSpec", "dnsPolicy", "v1.DNSPolicy"),
-    ("PodSpec", "restartPolicy", "v1.RestartPolicy"),
-    ("PodStatus", "phase", "v1.PodPhase"),
-    ("Secret", "type", "v1.SecretType"),
-    ("ServicePort", "protocol", "v1.Protocol"),
-    (
-        "ServiceSpec",
-        "externalTrafficPolicy",
-        "v1.ServiceExternalTrafficPolicy",
-    ),
-    (
-        "ServiceSpec",
-        "internalTrafficPolicy",
-        "v1.ServiceInternalTrafficPolicy",
-    ),
-    ("ServiceSpec", "ipFamilyPolicy", "v1.IPFamilyPolicy"),
-    ("ServiceSpec", "sessionAffinity", "v1.ServiceAffinity"),
-    ("ServiceSpec", "type", "v1.ServiceType"),
-    ("Toleration", "operator", "v1.TolerationOperator"),
-    ("Toleration", "effect", "v1.TaintEffect"),
-    ("CustomResourceDefinitionSpec", "scope", "v1.ResourceScope"),
-    ("CronJobSpec", "concurrencyPolicy", "v1.ConcurrencyPolicy"),
-];
+/// Fields whose Go type has a name of its own: `struct field type` a line.
+const NAMED: &str = include_str!("../../data/go-types.txt");
+
+fn named(struct_name: &str, field: &str) -> Option<&'static str> {
+    NAMED.lines().find_map(|line| {
+        line.strip_prefix(struct_name)?
+            .strip_prefix(' ')?
+            .strip_prefix(field)?
+            .strip_prefix(' ')
+    })
+}
 
 /// The Go type of a field.
 pub(crate) fn type_of(struct_name: &str, field: &str, schema: &Schema) -> String {
-    let named = NAMED
-        .iter()
-        .find(|(owner, name, _)| *owner == struct_name && *name == field);
-    match named {
-        Some((_, _, go)) => (*go).to_owned(),
+    match named(struct_name, field) {
+        Some(go) => go.to_owned(),
+        None => type_name(schema),
+    }
+}
+
+/// The Go type of what a field's list holds.
+pub(crate) fn element_type_of(struct_name: &str, field: &str, schema: &Schema) -> String {
+    match named(struct_name, field).and_then(|go| go.strip_prefix("[]")) {
+        Some(go) => go.to_owned(),
         None => type_name(schema),
     }
 }

@@ -298,8 +298,19 @@ fn transform(
         ))),
         Form::Table(version) => {
             let mut metadata = Map::new();
-            metadata.insert("resourceVersion", &value["metadata"]["resourceVersion"]);
-            let printer = printer(row, version, accept);
+            if let Some(revision) = value.at(&["metadata", "resourceVersion"]) {
+                metadata.insert("resourceVersion", revision);
+            }
+            // What a subresource answers with (Scale, TokenRequest) is shown as what it is.
+            let (group, kind) = match row.is_custom() {
+                true => (row.group.as_str(), row.kind.as_str()),
+                false => (
+                    group_of(value.str_at(&["apiVersion"])),
+                    value.str_at(&["kind"]),
+                ),
+            };
+            let custom = row.custom.as_ref().map(|custom| &custom.version);
+            let printer = Printer::new(group, kind, custom, version, accept.include);
             Ok(printer.table([&value], Value::Object(metadata), with_columns, now))
         }
     }
@@ -348,16 +359,20 @@ fn transform_list(list: &ListAnswer, accept: &Accept, now: Timestamp) -> Result<
             if list.token.is_empty() {
                 metadata.remove(&["continue"]);
             }
-            let whole: Vec<Value> = items.map(|item| served(row, item)).collect();
-            let printer = printer(row, version, accept);
+            let mut whole: Vec<Value> = items.map(|item| served(row, item)).collect();
+            if row.kind == "FlowSchema" {
+                // The one kind whose printer sorts: as the schemas are matched.
+                whole.sort_by_key(|item| item.i64_at(&["spec", "matchingPrecedence"]));
+            }
+            let custom = row.custom.as_ref().map(|custom| &custom.version);
+            let printer = Printer::new(&row.group, &row.kind, custom, version, accept.include);
             Ok(printer.table(&whole, metadata, true, now))
         }
     }
 }
 
-fn printer<'a>(row: &'a Resource, version: &'a str, accept: &Accept) -> Printer<'a> {
-    let custom = row.custom.as_ref().map(|custom| &custom.version);
-    Printer::new(&row.group, &row.kind, custom, version, accept.include)
+fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// The Go type of the internal version, as messages print it.

@@ -307,7 +307,10 @@ fn converted(row: &Resource, applied: &Value, merged: Value) -> Result<Value, St
         row.strategy.canonicalize(row, &mut object);
         return Ok(object);
     }
-    let decoded = schema::decode(schema, merged);
+    let decoded = match patch::conversion_error(schema, &merged) {
+        Some(why) => Err(why),
+        None => schema::decode(schema, merged),
+    };
     let decoded = decoded.map_err(|why| {
         let slash = if row.group.is_empty() { "/" } else { "" };
         Status::bare(format!(

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::field::{At, Errors};
 use super::metadata::label_selector;
+use super::names::Names;
 use super::webhook_configurations::{default_scope, fill, rule};
 use super::{Cx, Strategy};
 use crate::admission::expressions;
@@ -80,12 +81,7 @@ fn policy(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
     errors.one_of(&spec.field("failurePolicy"), &["Fail", "Ignore"]);
     let param_kind = spec.field("paramKind");
     if param_kind.is_set() {
-        for field in ["apiVersion", "kind"] {
-            let part = param_kind.field(field);
-            if part.text().is_empty() {
-                errors.required(&part, "");
-            }
-        }
+        self::param_kind(&mut errors, &param_kind);
     }
     let constraints = spec.field("matchConstraints");
     if constraints.is_set() {
@@ -94,12 +90,15 @@ fn policy(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
         if rules.list().is_empty() {
             errors.required(&rules, "");
         }
+        if mutating {
+            mutable_operations(&mut errors, &rules);
+        }
     } else {
         errors.required(&constraints, "");
     }
     let params = param_kind.is_set();
     expressions::match_conditions(&mut errors, &spec.field("matchConditions"), params);
-    let env = expressions::variables(&mut errors, &spec.field("variables"), params);
+    let env = expressions::variables(&mut errors, &spec.field("variables"), params, mutating);
     if mutating {
         let mutations = spec.field("mutations");
         if mutations.list().is_empty() {
@@ -122,7 +121,8 @@ fn policy(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
         return errors.causes;
     }
     expressions::validations(&mut errors, &validations, &env);
-    expressions::audit_annotations(&mut errors, &annotations, &env);
+    let name = object.str_at(&["metadata", "name"]);
+    expressions::audit_annotations(&mut errors, &annotations, name, &env);
     errors.causes
 }
 
@@ -132,8 +132,73 @@ fn resources(errors: &mut Errors, at: &At) {
     label_selector(errors, &at.field("objectSelector"));
     for list in ["resourceRules", "excludeResourceRules"] {
         for item in at.field(list).items() {
+            let names = item.field("resourceNames");
+            let mut seen: BTreeSet<&str> = BTreeSet::new();
+            for name in names.items() {
+                errors.name(&name, Names::PathSegment);
+                if !seen.insert(name.text()) {
+                    errors.duplicate(&name);
+                }
+            }
             rule(errors, &item);
         }
+    }
+}
+
+/// What is being deleted cannot be mutated.
+fn mutable_operations(errors: &mut Errors, rules: &At) {
+    let place = rules.field("operations");
+    for rule in rules.items() {
+        for operation in rule.field("operations").list() {
+            let text = operation.as_str().unwrap_or_default();
+            if !["*", "CONNECT", "CREATE", "UPDATE"].contains(&text) {
+                errors.push(Cause::not_supported(
+                    place.path(),
+                    operation,
+                    &["*", "CONNECT", "CREATE", "UPDATE"],
+                ));
+            }
+        }
+    }
+}
+
+fn param_kind(errors: &mut Errors, at: &At) {
+    let version = at.field("apiVersion");
+    match version.text().split('/').collect::<Vec<_>>().as_slice() {
+        [""] => errors.required(&version, ""),
+        [one] => version_name(errors, &version, one),
+        ["", ""] => errors.invalid(&version, "version must be specified"),
+        [group, name] => {
+            let wrong = Names::Subdomain.check(group);
+            if !group.is_empty() && !wrong.is_empty() {
+                errors.invalid_as(&version, *group, &wrong.join(","));
+            }
+            version_name(errors, &version, name);
+        }
+        _ => errors.invalid(
+            &version,
+            &format!("unexpected GroupVersion string: {}", version.text()),
+        ),
+    }
+    let kind = at.field("kind");
+    let wrong = Names::Label1035.check(&kind.text().to_lowercase());
+    if kind.text().is_empty() {
+        errors.required(&kind, "");
+    } else if !wrong.is_empty() {
+        let wrong = wrong.join(",");
+        errors.invalid(
+            &kind,
+            &format!("may have mixed case, but should otherwise match: {wrong}"),
+        );
+    }
+}
+
+fn version_name(errors: &mut Errors, at: &At, name: &str) {
+    let wrong = Names::Label1035.check(name);
+    if name.is_empty() {
+        errors.invalid(at, "version must be specified");
+    } else if !wrong.is_empty() {
+        errors.invalid_as(at, name, &wrong.join(","));
     }
 }
 
@@ -146,7 +211,7 @@ fn binding(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
     if policy.text().is_empty() {
         errors.required(&policy, "");
     } else {
-        errors.name(&policy, super::names::Names::Subdomain);
+        errors.name(&policy, Names::Subdomain);
     }
     let reference = spec.field("paramRef");
     if reference.is_set() {
@@ -155,6 +220,9 @@ fn binding(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
     let match_resources = spec.field("matchResources");
     if match_resources.is_set() {
         resources(&mut errors, &match_resources);
+        if mutating {
+            mutable_operations(&mut errors, &match_resources.field("resourceRules"));
+        }
     }
     if !mutating {
         actions(&mut errors, &spec.field("validationActions"));
@@ -164,20 +232,26 @@ fn binding(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
 
 fn param_ref(errors: &mut Errors, at: &At) {
     let (name, selector) = (at.field("name"), at.field("selector"));
-    match (name.text().is_empty(), selector.is_set()) {
-        (false, true) => {
-            errors.forbidden(&name, "name and selector are mutually exclusive");
-            errors.forbidden(&selector, "name and selector are mutually exclusive");
-        }
-        (true, false) => errors.required(at, "one of name or selector must be specified"),
-        (true, true) => label_selector(errors, &selector),
-        (false, false) => {}
+    let (named, selects) = (!name.text().is_empty(), selector.is_set());
+    const EITHER: &str = "name and selector are mutually exclusive";
+    if named {
+        errors.name(&name, Names::PathSegment);
+    }
+    if named && selects {
+        errors.forbidden(&name, EITHER);
+    }
+    label_selector(errors, &selector);
+    if named && selects {
+        errors.forbidden(&selector, EITHER);
+    }
+    if !named && !selects {
+        errors.required(at, "one of name or selector must be specified");
     }
     let action = at.field("parameterNotFoundAction");
     if action.text().is_empty() {
         errors.required(&action, "");
     } else {
-        errors.one_of(&action, &["Allow", "Deny"]);
+        errors.one_of_in_order(&action, &["Deny", "Allow"]);
     }
 }
 

@@ -97,7 +97,7 @@ fn validate(cx: &Cx<'_>, object: &Value) -> Vec<Cause> {
     for hook in hooks.items() {
         webhook(&mut errors, &hook, mutating);
         let name = hook.field("name");
-        if names.contains(&name.text()) {
+        if !name.text().is_empty() && names.contains(&name.text()) {
             errors.duplicate(&name);
         }
         names.insert(name.text());
@@ -127,14 +127,14 @@ fn webhook(errors: &mut Errors, hook: &At, mutating: bool) {
             "the timeout value must be between 1 and 30 seconds",
         );
     }
+    label_selector(errors, &hook.field("namespaceSelector"));
+    label_selector(errors, &hook.field("objectSelector"));
     if mutating {
         errors.one_of(&hook.field("reinvocationPolicy"), &["IfNeeded", "Never"]);
     }
-    label_selector(errors, &hook.field("namespaceSelector"));
-    label_selector(errors, &hook.field("objectSelector"));
     client(errors, &hook.field("clientConfig"));
-    versions(errors, &hook.field("admissionReviewVersions"));
     expressions::match_conditions(errors, &hook.field("matchConditions"), false);
+    versions(errors, &hook.field("admissionReviewVersions"));
 }
 
 fn fully_qualified(errors: &mut Errors, name: &At) {
@@ -143,11 +143,9 @@ fn fully_qualified(errors: &mut Errors, name: &At) {
         return;
     }
     let problems = Names::Subdomain.check(name.text());
-    let fine = problems.is_empty();
-    for problem in problems {
-        errors.invalid(name, &problem);
-    }
-    if fine && name.text().split('.').count() < 3 {
+    if !problems.is_empty() {
+        errors.invalid(name, &problems.join(","));
+    } else if name.text().split('.').count() < 3 {
         errors.invalid(
             name,
             "should be a domain with at least three segments separated by dots",
@@ -158,8 +156,6 @@ fn fully_qualified(errors: &mut Errors, name: &At) {
 /// A rule of webhooks and policies.
 pub(super) fn rule(errors: &mut Errors, rule: &At) {
     let operations = rule.field("operations");
-    let texts =
-        |at: &At| -> Vec<String> { at.items().map(|item| item.text().to_owned()).collect() };
     let star = |at: &At| at.items().any(|item| item.text() == "*");
     if operations.list().is_empty() {
         errors.required(&operations, "");
@@ -194,42 +190,45 @@ pub(super) fn rule(errors: &mut Errors, rule: &At) {
     if resources.list().is_empty() {
         errors.required(&resources, "");
     }
-    resource_patterns(errors, &resources, &texts(&resources));
+    resource_patterns(errors, &resources);
     errors.one_of(&rule.field("scope"), &["*", "Cluster", "Namespaced"]);
 }
 
-fn resource_patterns(errors: &mut Errors, at: &At, texts: &[String]) {
-    let has = |pattern: &str| texts.iter().any(|text| text == pattern);
-    if has("*/*") && texts.len() > 1 {
-        errors.invalid(at, "if '*/*' is present, must not specify other resources");
-        return;
-    }
-    let plain = texts.iter().filter(|text| !text.contains('/')).count();
+/// A pattern counts against those that come after it; of plain resources, the last one decides.
+fn resource_patterns(errors: &mut Errors, at: &At) {
+    let (mut resources, mut subresources) = (BTreeSet::new(), BTreeSet::new());
+    let (mut everything, mut every_resource, mut plain) = (false, false, false);
     for item in at.items() {
         let text = item.text();
         if text.is_empty() {
             errors.required(&item, "");
             continue;
         }
+        everything |= text == "*/*";
+        every_resource |= text == "*";
         let Some((resource, sub)) = text.split_once('/') else {
+            plain = text != "*";
             continue;
         };
-        let whole = format!("{resource}/*");
-        if sub != "*" && has(&whole) {
-            errors.invalid(
-                &item,
-                &format!("if '{whole}' is present, must not specify {text}"),
-            );
+        if resources.contains(resource) {
+            let detail = format!("if '{resource}/*' is present, must not specify {text}");
+            errors.invalid(&item, &detail);
         }
-        let every = format!("*/{sub}");
-        if resource != "*" && has(&every) {
-            errors.invalid(
-                &item,
-                &format!("if '{every}' is present, must not specify {text}"),
-            );
+        if subresources.contains(sub) {
+            let detail = format!("if '*/{sub}' is present, must not specify {text}");
+            errors.invalid(&item, &detail);
+        }
+        if sub == "*" {
+            resources.insert(resource);
+        }
+        if resource == "*" {
+            subresources.insert(sub);
         }
     }
-    if has("*") && plain > 1 {
+    if at.list().len() > 1 && everything {
+        errors.invalid(at, "if '*/*' is present, must not specify other resources");
+    }
+    if every_resource && plain {
         errors.invalid(
             at,
             "if '*' is present, must not specify other resources without subresources",

@@ -144,17 +144,18 @@ impl<'a> Printer<'a> {
             return vec![name];
         }
         if !columns::has_own(self.group, self.kind) {
-            return vec![
-                name,
-                Value::from(object.str_at(&["metadata", "creationTimestamp"])),
-            ];
+            let created = match object.str_at(&["metadata", "creationTimestamp"]) {
+                "" => "0001-01-01T00:00:00Z",
+                created => created,
+            };
+            return vec![name, Value::from(created)];
         }
         let cell = |column: &Column| match column.name.as_str() {
             "Name" => name.clone(),
             "Age" => age(object, now),
             header => cell(self.kind, header, object, now),
         };
-        if self.kind == "StorageClass" && storage::is_default_class(object) {
+        if storage::is_default_class(self.kind, object) {
             let shown = format!("{} (default)", object.str_at(&["metadata", "name"]));
             let rest = self.columns.iter().skip(1).map(cell);
             return std::iter::once(Value::from(shown.as_str()))

@@ -1,5 +1,7 @@
 //! Cells of services, endpoints, ingresses, network policies.
 
+use std::collections::BTreeSet;
+
 use super::{labels, selector, text, text_or};
 use crate::json::{Value, to_string};
 
@@ -12,13 +14,17 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
         ("Endpoints", "Endpoints") => text(endpoints(object)),
         ("EndpointSlice", "AddressType") => text(object.str_at(&["addressType"])),
         ("EndpointSlice", "Ports") => {
-            let ports = object.array_at(&["ports"]).iter();
-            text(some(
-                ports
-                    .map(|port| port.get("port").map_or("*".to_string(), to_string))
-                    .collect(),
-                "<unset>",
-            ))
+            let ports = object.array_at(&["ports"]).iter().map(|port| {
+                match (port.get("port"), port.get("name")) {
+                    (Some(number), _) => to_string(number),
+                    (None, Some(Value::String(name))) => name.to_string(),
+                    (None, _) => "*".to_string(),
+                }
+            });
+            text(match some(ports.collect(), "").as_str() {
+                "" => "<unset>",
+                shown => shown,
+            })
         }
         ("EndpointSlice", "Endpoints") => {
             let addresses = object
@@ -92,11 +98,8 @@ fn service(header: &str, object: &Value) -> Option<Value> {
             match kind {
                 "ExternalName" => text(object.str_at(&["spec", "externalName"])),
                 "LoadBalancer" => {
-                    let balanced = object
-                        .array_at(&["status", "loadBalancer", "ingress"])
-                        .iter()
-                        .map(address);
-                    let all: Vec<&str> = balanced.chain(own).filter(|a| !a.is_empty()).collect();
+                    let mut all = balanced(object);
+                    all.extend(own);
                     text(if all.is_empty() {
                         "<pending>".to_string()
                     } else {
@@ -132,36 +135,9 @@ fn service(header: &str, object: &Value) -> Option<Value> {
 
 fn ingress(header: &str, object: &Value) -> Option<Value> {
     match header {
-        "Class" => {
-            let annotated =
-                object.str_at(&["metadata", "annotations", "kubernetes.io/ingress.class"]);
-            let class = object.str_at(&["spec", "ingressClassName"]);
-            text(match (class, annotated) {
-                ("", "") => "<none>",
-                ("", annotated) => annotated,
-                (class, _) => class,
-            })
-        }
-        "Hosts" => {
-            let hosts = object
-                .array_at(&["spec", "rules"])
-                .iter()
-                .map(|r| r.str_at(&["host"]).to_string());
-            let hosts: Vec<String> = hosts.filter(|host| !host.is_empty()).collect();
-            text(some(hosts, "*"))
-        }
-        "Address" => {
-            let addresses = object
-                .array_at(&["status", "loadBalancer", "ingress"])
-                .iter()
-                .map(address);
-            text(
-                addresses
-                    .filter(|a| !a.is_empty())
-                    .collect::<Vec<_>>()
-                    .join(","),
-            )
-        }
+        "Class" => text_or(object, &["spec", "ingressClassName"], "<none>"),
+        "Hosts" => text(hosts(object.array_at(&["spec", "rules"]))),
+        "Address" => text(balanced(object).join(",")),
         "Ports" => text(if object.array_at(&["spec", "tls"]).is_empty() {
             "80"
         } else {
@@ -171,30 +147,57 @@ fn ingress(header: &str, object: &Value) -> Option<Value> {
     }
 }
 
-fn address(ingress: &Value) -> &str {
-    match ingress.str_at(&["ip"]) {
-        "" => ingress.str_at(&["hostname"]),
-        ip => ip,
+/// The addresses of a load balancer: sorted, each once.
+fn balanced(object: &Value) -> Vec<&str> {
+    let ingresses = object.array_at(&["status", "loadBalancer", "ingress"]);
+    let addresses = ingresses
+        .iter()
+        .map(|ingress| match ingress.str_at(&["ip"]) {
+            "" => ingress.str_at(&["hostname"]),
+            ip => ip,
+        })
+        .filter(|address| !address.is_empty());
+    addresses.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The first hosts; rules without one count among those left out.
+fn hosts(rules: &[Value]) -> String {
+    let mut shown: Vec<&str> = Vec::new();
+    let mut more = false;
+    for rule in rules {
+        more |= shown.len() == SHOWN_MAX;
+        let host = rule.str_at(&["host"]);
+        if !more && !host.is_empty() {
+            shown.push(host);
+        }
+    }
+    match (shown.is_empty(), more) {
+        (true, _) => "*".to_string(),
+        (false, false) => shown.join(","),
+        (false, true) => format!("{} + {} more...", shown.join(","), rules.len() - SHOWN_MAX),
     }
 }
 
 fn endpoints(object: &Value) -> String {
+    let subsets = object.array_at(&["subsets"]);
+    if subsets.is_empty() {
+        return "<none>".to_string();
+    }
     let mut all = Vec::new();
-    for subset in object.array_at(&["subsets"]) {
+    for subset in subsets {
         let addresses = subset.array_at(&["addresses"]);
         if subset.array_at(&["ports"]).is_empty() {
             all.extend(addresses.iter().map(|a| a.str_at(&["ip"]).to_string()));
         }
         for port in subset.array_at(&["ports"]) {
             let number = port.i64_at(&["port"]).unwrap_or(0);
-            all.extend(
-                addresses
-                    .iter()
-                    .map(|a| format!("{}:{number}", a.str_at(&["ip"]))),
-            );
+            all.extend(addresses.iter().map(|a| match a.str_at(&["ip"]) {
+                ip if ip.contains(':') => format!("[{ip}]:{number}"),
+                ip => format!("{ip}:{number}"),
+            }));
         }
     }
-    some(all, "<none>")
+    some(all, "")
 }
 
 /// The first few of a list, and how many more there are.
@@ -206,5 +209,59 @@ fn some(all: Vec<String>, none: &str) -> String {
     match all.len() - all.len().min(SHOWN_MAX) {
         0 => shown,
         more => format!("{shown} + {more} more..."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    fn check(kind: &str, header: &str, object: Value, want: &str) {
+        assert_eq!(cell(kind, header, &object), Some(Value::from(want)));
+    }
+
+    #[test]
+    fn h13_addresses_are_sorted_and_hosts_counted_by_rules() {
+        let balancer = json!({"loadBalancer": {"ingress": [{"ip": "2.2.2.2"}, {"hostname": "a"}, {"ip": "2.2.2.2"}]}});
+        check(
+            "Ingress",
+            "Address",
+            json!({"status": balancer.clone()}),
+            "2.2.2.2,a",
+        );
+        let service = json!({"spec": {"type": "LoadBalancer", "externalIPs": ["1.1.1.1"]}, "status": balancer});
+        check("Service", "External-IP", service, "2.2.2.2,a,1.1.1.1");
+        let rules = json!([{"host": "a"}, {"host": "b"}, {"host": "c"}, {}]);
+        check(
+            "Ingress",
+            "Hosts",
+            json!({"spec": {"rules": rules}}),
+            "a,b,c + 1 more...",
+        );
+        let annotated =
+            json!({"metadata": {"annotations": {"kubernetes.io/ingress.class": "x"}}, "spec": {}});
+        check("Ingress", "Class", annotated, "<none>");
+    }
+
+    #[test]
+    fn h13_endpoints_of_every_form() {
+        let subsets = |address: &str| json!({"subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 80}]}]});
+        check("Endpoints", "Endpoints", subsets("::1"), "[::1]:80");
+        check("Endpoints", "Endpoints", json!({"subsets": [{}]}), "");
+        check("Endpoints", "Endpoints", json!({}), "<none>");
+        check(
+            "EndpointSlice",
+            "Ports",
+            json!({"ports": [{"name": "http"}]}),
+            "http",
+        );
+        check(
+            "EndpointSlice",
+            "Ports",
+            json!({"ports": [{"name": ""}]}),
+            "<unset>",
+        );
+        check("EndpointSlice", "Ports", json!({"ports": [{}]}), "*");
     }
 }

@@ -39,11 +39,11 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
         (_, "ParamRef") => {
             let reference = |field: &str| object.str_at(&["spec", "paramRef", field]);
             match (reference("name"), reference("namespace")) {
-                ("", _) if object.at(&["spec", "paramRef", "selector"]).is_some() => {
-                    text(super::selector(object, &["spec", "paramRef", "selector"]))
-                }
-                ("", _) => text("<unset>"),
-                (name, "") => text(name),
+                ("", _) => match object.at(&["spec", "paramRef", "selector"]) {
+                    Some(selector) => text(go_selector(selector)),
+                    None => text("<unset>"),
+                },
+                (name, "") => text(format!("*/{name}")),
                 (name, namespace) => text(format!("{namespace}/{name}")),
             }
         }
@@ -76,6 +76,33 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// A label selector as the server's own language prints it.
+fn go_selector(selector: &Value) -> String {
+    let labels = selector.get("matchLabels").and_then(Value::as_object);
+    let labels = labels.into_iter().flat_map(|map| map.iter());
+    let labels: String = labels
+        .map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or_default()))
+        .collect();
+    let expressions = selector.array_at(&["matchExpressions"]).iter();
+    let expressions: String = expressions
+        .map(|expression| {
+            let values = expression
+                .array_at(&["values"])
+                .iter()
+                .filter_map(Value::as_str);
+            format!(
+                "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{}],}},",
+                expression.str_at(&["key"]),
+                expression.str_at(&["operator"]),
+                values.collect::<Vec<_>>().join(" ")
+            )
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
 }
 
 fn written(value: &Value) -> String {
@@ -214,4 +241,25 @@ fn claim(object: &Value) -> String {
         }
     }
     states.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn h13_what_a_binding_takes_its_params_from() {
+        let check = |reference: Value, want: &str| {
+            let binding = json!({"spec": {"paramRef": reference}});
+            let shown = cell("MutatingAdmissionPolicyBinding", "ParamRef", &binding);
+            assert_eq!(shown, Some(Value::from(want)));
+        };
+        check(json!({"name": "a"}), "*/a");
+        check(json!({"name": "a", "namespace": "n"}), "n/a");
+        check(
+            json!({"selector": {"matchLabels": {"b": "1", "a": "2"}, "matchExpressions": [{"key": "k", "operator": "In", "values": ["x", "y"]}]}}),
+            "&LabelSelector{MatchLabels:map[string]string{a: 2,b: 1,},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[x y],},},}",
+        );
+    }
 }

@@ -58,12 +58,18 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value) -> Option<Value> {
 }
 
 /// Whether new claims without a class take this one.
-pub(super) fn is_default_class(object: &Value) -> bool {
-    object.str_at(&[
-        "metadata",
-        "annotations",
-        "storageclass.kubernetes.io/is-default-class",
-    ]) == "true"
+pub(super) fn is_default_class(kind: &str, object: &Value) -> bool {
+    let annotations: &[&str] = match kind {
+        "StorageClass" => &[
+            "storageclass.kubernetes.io/is-default-class",
+            "storageclass.beta.kubernetes.io/is-default-class",
+        ],
+        "VolumeAttributesClass" => &["volumeattributesclass.alpha.kubernetes.io/is-default-class"],
+        _ => &[],
+    };
+    annotations
+        .iter()
+        .any(|name| object.str_at(&["metadata", "annotations", name]) == "true")
 }
 
 fn volume(kind: &str, header: &str, object: &Value) -> Option<Value> {
@@ -74,7 +80,7 @@ fn volume(kind: &str, header: &str, object: &Value) -> Option<Value> {
         "Status" if object.at(&["metadata", "deletionTimestamp"]).is_some() => text("Terminating"),
         "Status" => text(object.str_at(&["status", "phase"])),
         "Volume" => text(object.str_at(&["spec", "volumeName"])),
-        "Capacity" if bound => text(object.str_at(&[holder, "capacity", "storage"])),
+        "Capacity" if bound => text_or(object, &[holder, "capacity", "storage"], "0"),
         "Access Modes" if bound => text(modes(object.array_at(&[holder, "accessModes"]))),
         "Capacity" | "Access Modes" => text(""),
         "Reclaim Policy" => text(object.str_at(&["spec", "persistentVolumeReclaimPolicy"])),

@@ -25,6 +25,14 @@ pub(super) fn cell(kind: &str, header: &str, object: &Value, now: Timestamp) -> 
         | "ReplicationController" => &["spec", "template", "spec", "containers"],
         "HorizontalPodAutoscaler" => return autoscaler(header, object),
         "ControllerRevision" => return revision(header, object),
+        "Scale" => {
+            let holder = if header == "Desired" {
+                "spec"
+            } else {
+                "status"
+            };
+            return Some(Value::from(number(object, &[holder, "replicas"])));
+        }
         _ => return None,
     };
     match header {

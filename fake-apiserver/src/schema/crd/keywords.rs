@@ -61,7 +61,9 @@ impl Keywords<'_> {
             );
         }
         if let Some(additional) = schema.get("additionalProperties") {
-            if keys(schema, "properties").next().is_some() {
+            if keys(schema, "properties").next().is_some()
+                && matches!(additional, Value::Bool(false) | Value::Object(_))
+            {
                 self.forbid(
                     path,
                     "additionalProperties",

@@ -692,6 +692,45 @@ mod tests {
     }
 
     #[test]
+    fn l3_structure_is_told_in_the_order_of_its_texts() {
+        let at = "spec.validation.openAPIV3Schema";
+        let check = |schema: Value, want: &[String]| {
+            let want: Vec<&str> = want.iter().map(String::as_str).collect();
+            self::check(schema, &want);
+        };
+        check(
+            json!({"type": "object", "properties": {"f": {"x-kubernetes-int-or-string": true, "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}}),
+            &[
+                format!(
+                    "{at}.properties[f].type: Required value: must be object if x-kubernetes-embedded-resource is true"
+                ),
+                format!(
+                    "{at}.properties[f].x-kubernetes-embedded-resource: Invalid value: true: must be false if x-kubernetes-int-or-string is true"
+                ),
+                format!(
+                    "{at}.properties[f].x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false if x-kubernetes-int-or-string is true"
+                ),
+            ],
+        );
+        let described = json!({"type": "object", "description": "d"});
+        check(
+            json!({"type": "object", "properties": {"metadata": described.clone()}}),
+            &[format!(
+                "{at}.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified"
+            )],
+        );
+        // Of an embedded resource more may be known.
+        check(
+            json!({"type": "object", "properties": {"e": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"metadata": described}}}}),
+            &[],
+        );
+        check(
+            json!({"type": "object", "properties": {"f": {"type": "object", "additionalProperties": true, "properties": {"a": {"type": "string"}}}}}),
+            &[],
+        );
+    }
+
+    #[test]
     fn l1_defaults_and_first_status() {
         let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
         let definition = definition(version);

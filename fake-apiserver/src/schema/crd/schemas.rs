@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::internal;
 use super::keywords::{Keywords, Place, below};
-use super::structure::{Level, Structure};
+use super::structure::Structure;
 use crate::cel;
 use crate::json::Value;
 use crate::schema::cache::Cache;
@@ -59,7 +59,7 @@ fn inspect(path: &str, schema: &Value, status: bool) -> Vec<Cause> {
     Structure {
         causes: &mut *causes,
     }
-    .node(schema, path, Level::Root);
+    .check(schema, path);
     if causes.len() == structure {
         defaults(schema, path, Place::Root, causes);
     }

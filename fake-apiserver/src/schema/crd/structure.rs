@@ -8,7 +8,7 @@ use crate::status::Cause;
 
 /// Where a node stands, for what is said about a missing type.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Level {
+enum Level {
     Root,
     Item,
     Field,
@@ -20,7 +20,14 @@ pub(super) struct Structure<'a> {
 }
 
 impl Structure<'_> {
-    pub(super) fn node(&mut self, schema: &Value, path: &str, level: Level) {
+    /// Checks a whole schema. What is found comes in the order of its texts.
+    pub(super) fn check(&mut self, schema: &Value, path: &str) {
+        let before = self.causes.len();
+        self.node(schema, path, Level::Root);
+        self.causes[before..].sort_by_cached_key(Cause::text);
+    }
+
+    fn node(&mut self, schema: &Value, path: &str, level: Level) {
         let kind = schema.str_at(&["type"]);
         if kind == "array" && schema.get("items").is_none_or(Value::is_null) {
             self.causes.push(Cause::required(
@@ -59,6 +66,20 @@ impl Structure<'_> {
             self.causes
                 .push(Cause::required(format!("{path}.properties"), text));
         }
+        if flag(schema, "x-kubernetes-int-or-string") {
+            for (name, set) in [
+                ("x-kubernetes-preserve-unknown-fields", preserves),
+                ("x-kubernetes-embedded-resource", embedded),
+            ] {
+                if set {
+                    self.causes.push(Cause::invalid(
+                        format!("{path}.{name}"),
+                        &Value::Bool(true),
+                        "must be false if x-kubernetes-int-or-string is true",
+                    ));
+                }
+            }
+        }
         self.values(schema, path);
         let field = format!("{path}.type");
         if embedded && kind != "object" {
@@ -89,11 +110,11 @@ impl Structure<'_> {
             ));
         }
         if level == Level::Root || embedded {
-            self.metadata(schema, path);
+            self.metadata(schema, path, level);
         }
     }
 
-    fn metadata(&mut self, schema: &Value, path: &str) {
+    fn metadata(&mut self, schema: &Value, path: &str, level: Level) {
         for name in ["kind", "apiVersion"] {
             if let Some(property) = schema
                 .get("properties")
@@ -122,17 +143,18 @@ impl Structure<'_> {
                 "must be object",
             ));
         }
+        // Only the root's metadata is known beforehand; its default is another check's affair.
         let only_names = metadata.as_object().is_some_and(|map| {
             map.iter().all(|(key, value)| match key {
-                "type" | "description" | "title" => true,
-                "properties" => {
-                    let mut names = value.as_object().into_iter().flat_map(|map| map.keys());
-                    names.all(|name| matches!(name, "name" | "generateName"))
-                }
-                _ => false,
+                "type" | "default" => true,
+                "properties" => value.as_object().is_some_and(|map| {
+                    map.keys()
+                        .all(|name| matches!(name, "name" | "generateName"))
+                }),
+                _ => matches!(value, Value::Null | Value::Bool(false)),
             })
         });
-        if !only_names {
+        if level == Level::Root && !only_names {
             let text = "must not specify anything other than name and generateName, but metadata is implicitly specified";
             self.causes.push(Cause::forbidden(path, text));
         }
@@ -170,13 +192,14 @@ impl Structure<'_> {
         for (name, property) in keys(schema, "properties") {
             self.branch(property, &format!("{path}.properties[{name}]"));
         }
-        const UNWANTED: [(&str, &str); 13] = [
+        const UNWANTED: [(&str, &str); 14] = [
             ("type", "must be empty to be structural"),
             ("additionalProperties", "must be undefined to be structural"),
             ("default", "must be undefined to be structural"),
             ("title", "must be empty to be structural"),
             ("description", "must be empty to be structural"),
             ("nullable", "must be false to be structural"),
+            ("externalDocs", "must be undefined to be structural"),
             (
                 "x-kubernetes-preserve-unknown-fields",
                 "must be false to be structural",
