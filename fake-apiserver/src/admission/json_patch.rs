@@ -28,29 +28,71 @@ struct Limits {
     depth: Depth,
 }
 
+const MISSING: &str = "missing value";
+
 fn perform(document: &mut Tree, operation: &Value, limits: &mut Limits) -> Result<(), String> {
-    let path = operation.str_at(&["path"]);
-    let from = operation.str_at(&["from"]);
+    let place = |field: &str| operation.get(field).and_then(Value::as_str);
     let value = || Tree::Plain(operation.get("value").cloned().unwrap_or_default());
-    match operation.str_at(&["op"]) {
-        "add" => add(document, path, value(), limits),
-        "remove" => remove(document, path).map(drop),
-        "replace" => replace(document, path, value(), limits),
+    let kind = place("op").unwrap_or("unknown");
+    let nowhere = |error: &str| format!("{kind} operation failed to decode path: {error}");
+    let missing = || match kind {
+        "add" | "remove" | "copy" => nowhere(MISSING),
+        _ => nowhere("operation missing path field: missing value"),
+    };
+    let path = || place("path").ok_or_else(missing);
+    let from = || {
+        place("from").ok_or_else(|| {
+            format!(
+                "{kind} operation failed to decode from: operation, missing from field: {MISSING}"
+            )
+        })
+    };
+    let absent = |what: &str, path: &str| {
+        format!("{kind} operation does not apply: {what}: {path}: {MISSING}")
+    };
+    match kind {
+        "add" | "remove" => {
+            let path = path()?;
+            if parent(document, path).is_none() {
+                return Err(absent("doc is missing path", &format!("\"{path}\"")));
+            }
+            let done = match kind {
+                "add" => add(document, path, value(), limits),
+                _ => remove(document, path).map(drop),
+            };
+            done.map_err(|error| format!("error in {kind} for path: '{path}': {error}"))
+        }
+        "replace" => replace(document, path()?, value(), limits),
         "move" => {
-            let moved =
-                remove(document, from).map_err(|error| error.replacen("remove", "move", 1))?;
+            let from = from()?;
+            let Some((_, key)) = parent(document, from) else {
+                return Err(absent("doc is missing from path", from));
+            };
+            let moved = remove(document, from)
+                .map_err(|error| format!("error in move for path: '{key}': {error}"))?;
+            let path = path()?;
+            if parent(document, path).is_none() {
+                return Err(absent("doc is missing destination path", path));
+            }
             let allowed = limits.depth.allows_moved(document, path, &moved);
-            allowed.ok_or_else(|| too_deep(path))?;
-            put(document, path, moved)
+            allowed
+                .ok_or_else(too_deep)
+                .and_then(|()| put(document, path, moved))
+                .map_err(|error| format!("error in move for path: '{path}': {error}"))
         }
         "copy" => {
-            let Some((parent, key)) = parent(document, from) else {
-                return Err(format!(
-                    "copy operation does not apply: doc is missing from path: {from}: missing value"
-                ));
+            let from = from()?;
+            let Some((parent_of, key)) = parent(document, from) else {
+                return Err(absent("doc is missing from path", from));
             };
-            let value = child(parent, &key).map(|child| child.to_value());
-            let value = value.unwrap_or_default();
+            let value = child(parent_of, &key)
+                .map_err(|error| format!("error in copy for from: '{from}': {error}"))?
+                .map(|found| found.to_value())
+                .unwrap_or_default();
+            let path = path()?;
+            if parent(document, path).is_none() {
+                return Err(absent("doc is missing destination path", path));
+            }
             limits.copied += json::to_vec(&value).len();
             if limits.copied > COPIED_BYTES_MAX {
                 return Err(format!(
@@ -59,11 +101,17 @@ fn perform(document: &mut Tree, operation: &Value, limits: &mut Limits) -> Resul
                 ));
             }
             add(document, path, Tree::Plain(value), limits)
+                .map_err(|error| format!("error while adding value during copy: {error}"))
         }
         "test" => {
+            let path = path()?;
             let wanted = operation.get("value").unwrap_or(&Value::Null);
-            let found = parent(document, path);
-            let found = found.and_then(|(parent, key)| child(parent, &key));
+            let found = match (path, parent(document, path)) {
+                ("", _) => Some(&mut *document),
+                (_, Some((parent, key))) => child(parent, &key)
+                    .map_err(|error| format!("error in test for path: '{path}': {error}"))?,
+                (_, None) => return Err(absent("is missing path", path)),
+            };
             let equal = found.map_or(wanted.is_null(), |found| found.equals(wanted));
             equal
                 .then_some(())
@@ -81,7 +129,7 @@ fn parent<'d>(document: &'d mut Tree, path: &str) -> Option<(&'d mut Tree, Strin
     let last = steps.next_back()?;
     let mut here = document;
     for step in steps {
-        here = child(here.open(), &step)?;
+        here = child(here.open(), &step).ok()??;
     }
     let here = here.open();
     (!matches!(here, Tree::Plain(_))).then_some((here, last))
@@ -94,23 +142,40 @@ fn index(step: &str, length: usize) -> Option<usize> {
     }
 }
 
+/// A place in a list of this length, or why there is none; negative ones count from the end.
+fn place(step: &str, length: usize) -> Result<usize, String> {
+    let number = step.strip_prefix(['+', '-']).unwrap_or(step);
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!(
+            "strconv.Atoi: parsing {}: invalid syntax",
+            go_quote(step)
+        ));
+    }
+    index(step, length)
+        .filter(|at| *at < length)
+        .ok_or_else(|| format!("Unable to access invalid index: {step}: invalid index referenced"))
+}
+
 /// What stands under a key of an open container.
-fn child<'d>(parent: &'d mut Tree, key: &str) -> Option<&'d mut Tree> {
+fn child<'d>(parent: &'d mut Tree, key: &str) -> Result<Option<&'d mut Tree>, String> {
     match parent {
-        Tree::Object(map) => map.get_mut(key),
-        Tree::List(items) => items.get_mut(index(key, items.len())?),
-        Tree::Plain(_) => None,
+        Tree::Object(map) => Ok(map.get_mut(key)),
+        Tree::List(items) => {
+            let at = place(key, items.len())?;
+            Ok(items.get_mut(at))
+        }
+        Tree::Plain(_) => Ok(None),
     }
 }
 
 /// A document must not nest deeper than any body may.
 fn check_depth(path: &str, value: &Tree, limits: &mut Limits) -> Result<(), String> {
     let allowed = limits.depth.allows(path, value);
-    allowed.ok_or_else(|| too_deep(path))
+    allowed.ok_or_else(too_deep)
 }
 
-fn too_deep(path: &str) -> String {
-    format!("add operation does not apply: {path}: exceeded max depth")
+fn too_deep() -> String {
+    "exceeded max depth".to_owned()
 }
 
 fn add(document: &mut Tree, path: &str, value: Tree, limits: &mut Limits) -> Result<(), String> {
@@ -119,55 +184,36 @@ fn add(document: &mut Tree, path: &str, value: Tree, limits: &mut Limits) -> Res
 }
 
 fn put(document: &mut Tree, path: &str, value: Tree) -> Result<(), String> {
-    let Some((parent, key)) = parent(document, path) else {
-        return Err(format!(
-            "add operation does not apply: doc is missing path: {}: missing value",
-            go_quote(path)
-        ));
-    };
-    match parent {
-        Tree::Object(map) => drop(map.insert(key.into(), value)),
-        Tree::List(items) => {
+    match parent(document, path) {
+        Some((Tree::Object(map), key)) => drop(map.insert(key.into(), value)),
+        Some((Tree::List(items), key)) => {
             let end = items.len();
-            let at = if key == "-" {
-                Some(end)
-            } else {
-                index(&key, end)
-            };
-            let Some(at) = at.filter(|at| *at <= end) else {
-                return Err(format!(
-                    "error in add for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
-                ));
+            let at = match key.as_str() {
+                "-" => end,
+                key => place(key, end + 1).map_err(|error| match error.as_bytes() {
+                    [b's', ..] => format!("value was not a proper array index: '{key}': {error}"),
+                    _ => error,
+                })?,
             };
             items.insert(at, value);
         }
-        Tree::Plain(_) => unreachable!("a parent is a container"),
+        _ => unreachable!("the parent has been found, and is a container"),
     }
     Ok(())
 }
 
 fn remove(document: &mut Tree, path: &str) -> Result<Tree, String> {
-    let Some((parent, key)) = parent(document, path) else {
-        return Err(format!(
-            "remove operation does not apply: doc is missing path: {}: missing value",
-            go_quote(path)
-        ));
-    };
-    match parent {
-        Tree::Object(map) => map.remove(key.as_str()).ok_or_else(|| {
-            format!(
-                "error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value"
-            )
-        }),
-        Tree::List(items) => {
-            let at = index(&key, items.len());
-            at.and_then(|at| items.remove(at)).ok_or_else(|| {
-                format!(
-                    "error in remove for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
-                )
-            })
+    match parent(document, path) {
+        Some((Tree::Object(map), key)) => map
+            .remove(key.as_str())
+            .ok_or_else(|| format!("Unable to remove nonexistent key: {key}: {MISSING}")),
+        Some((Tree::List(items), key)) => {
+            let at = place(&key, items.len())?;
+            items
+                .remove(at)
+                .ok_or_else(|| unreachable!("the place is one of the list's"))
         }
-        Tree::Plain(_) => unreachable!("a parent is a container"),
+        _ => unreachable!("the parent has been found, and is a container"),
     }
 }
 
@@ -177,22 +223,29 @@ fn replace(
     value: Tree,
     limits: &mut Limits,
 ) -> Result<(), String> {
-    check_depth(path, &value, limits)?;
+    check_depth(path, &value, limits)
+        .map_err(|error| format!("replace operation does not apply: {path}: {error}"))?;
+    if path.is_empty() {
+        // What is no document leaves it as it is.
+        if matches!(value, Tree::Plain(Value::Object(_) | Value::Array(_))) {
+            *document = value;
+        }
+        return Ok(());
+    }
+    let absent = |what: &str| {
+        format!("replace operation does not apply: doc is missing {what}: {path}: {MISSING}")
+    };
     let Some((parent, key)) = parent(document, path) else {
-        return Err(format!(
-            "replace operation does not apply: doc is missing path: {path}: missing value"
-        ));
+        return Err(absent("path"));
     };
     if let Tree::Object(map) = parent {
         map.insert(key.into(), value);
         return Ok(());
     }
-    let Some(slot) = child(parent, &key) else {
-        return Err(format!(
-            "replace operation does not apply: doc is missing key: {path}: missing value"
-        ));
-    };
-    *slot = value;
+    match child(parent, &key) {
+        Ok(Some(slot)) => *slot = value,
+        _ => return Err(absent("key")),
+    }
     Ok(())
 }
 
@@ -223,8 +276,70 @@ mod tests {
             Err("Unexpected kind: frob"),
         );
         check(
+            json!([{"path": "/data/k"}]),
+            Err("Unexpected kind: unknown"),
+        );
+        for (operation, why) in [
+            (
+                json!({"op": "add", "value": 1}),
+                "add operation failed to decode path: missing value",
+            ),
+            (
+                json!({"op": "replace", "value": 1}),
+                "replace operation failed to decode path: operation missing path field: missing value",
+            ),
+            (
+                json!({"op": "test", "path": "/no/where", "value": 1}),
+                "test operation does not apply: is missing path: /no/where: missing value",
+            ),
+            (
+                json!({"op": "move", "from": "/data/n", "path": "/data/m"}),
+                "error in move for path: 'n': Unable to remove nonexistent key: n: missing value",
+            ),
+            (
+                json!({"op": "move", "from": "/no/n", "path": "/data/m"}),
+                "move operation does not apply: doc is missing from path: /no/n: missing value",
+            ),
+            (
+                json!({"op": "copy", "from": "/data/k", "path": "/no/m"}),
+                "copy operation does not apply: doc is missing destination path: /no/m: missing value",
+            ),
+        ] {
+            check(Value::Array(vec![operation]), Err(why));
+        }
+        check(
             json!([{"op": "replace", "path": "/data/n", "value": "x"}]),
             Ok(json!({"data": {"k": "v", "n": "x"}})),
+        );
+    }
+
+    #[test]
+    fn ad5_places_in_lists() {
+        let check = |operation: Value, want: Result<Value, &str>| {
+            let mut document = json!({"l": [1, 2]});
+            let got = apply(&mut document, &[operation]).map(|()| document["l"].clone());
+            assert_eq!(got, want.map_err(str::to_owned));
+        };
+        check(
+            json!({"op": "add", "path": "/l/-1", "value": 3}),
+            Ok(json!([1, 2, 3])),
+        );
+        check(json!({"op": "remove", "path": "/l/-1"}), Ok(json!([1])));
+        check(
+            json!({"op": "add", "path": "/l/x", "value": 3}),
+            Err(
+                "error in add for path: '/l/x': value was not a proper array index: 'x': strconv.Atoi: parsing \"x\": invalid syntax",
+            ),
+        );
+        check(
+            json!({"op": "remove", "path": "/l/2"}),
+            Err(
+                "error in remove for path: '/l/2': Unable to access invalid index: 2: invalid index referenced",
+            ),
+        );
+        check(
+            json!({"op": "replace", "path": "/l/2", "value": 3}),
+            Err("replace operation does not apply: doc is missing key: /l/2: missing value"),
         );
     }
 

@@ -10,6 +10,7 @@ use crate::json;
 use crate::json::{Map, Value};
 use crate::registry::Resource;
 use crate::request::User;
+use crate::schema::go;
 use crate::server::WebhookReply;
 use crate::status::{Cause, Status, go_quote};
 use base64::Engine as _;
@@ -207,30 +208,22 @@ fn http_error(status: u16, body: &[u8]) -> Option<String> {
     )
 }
 
-/// The type head of a reply that must be a known review.
-pub(super) fn decode_head(
-    body: &[u8],
-    group: &str,
-    kind: &str,
-    versions: &[&str],
-) -> Result<Value, String> {
+/// A reply that must be a known review. What does not begin like a JSON object is taken for YAML; kind and version that
+/// are left out count as those wanted.
+fn decode_head(body: &[u8], wanted: &str) -> Result<Value, String> {
     if body.is_empty() {
         return Err(
             "0-length response with status code: 200 and content type: application/json".to_owned(),
         );
     }
     let head = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    // What is no JSON is taken for YAML, and words alone are a YAML string.
-    let words = !body.iter().any(|b| b":{}[]\"".contains(b));
-    let value = match json::parse(body) {
-        Ok(value) => value,
-        Err(_) if words => Value::from(""),
-        Err(error) => {
-            return Err(format!(
-                "couldn't get version/kind; json parse error: {}",
-                error.message
-            ));
-        }
+    let value = if body.trim_ascii_start().starts_with(b"{") {
+        json::parse(body).map_err(|error| {
+            let why = error.message;
+            format!("couldn't get version/kind; json parse error: {why}")
+        })?
+    } else {
+        crate::yaml::parse(body)?.value
     };
     if !value.is_object() && !value.is_null() {
         return Err(format!(
@@ -238,18 +231,17 @@ pub(super) fn decode_head(
             value.type_name()
         ));
     }
-    let api_version = value.str_at(&["apiVersion"]).to_owned();
-    let given = value.str_at(&["kind"]).to_owned();
-    if api_version.is_empty() && given.is_empty() {
-        return Ok(value);
-    }
-    let known = versions
-        .iter()
-        .any(|version| api_version == format!("{group}/{version}"));
-    if !known || given != kind {
+    let or = |given: &str, default: &str| match given {
+        "" => default.to_owned(),
+        given => given.to_owned(),
+    };
+    let api_version = or(value.str_at(&["apiVersion"]), wanted);
+    let kind = or(value.str_at(&["kind"]), "AdmissionReview");
+    let known = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
+    if !known.contains(&api_version.as_str()) || kind != "AdmissionReview" {
         return Err(format!(
             "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
-            go_quote(&given),
+            go_quote(&kind),
             go_quote(&api_version)
         ));
     }
@@ -265,14 +257,8 @@ pub(super) fn verdict(
 ) -> Result<Verdict, String> {
     let called = |error: String| format!("failed to call webhook: {error}");
     let invalid = |error: String| format!("received invalid webhook response: {error}");
-    let value = decode_head(
-        body,
-        "admission.k8s.io",
-        "AdmissionReview",
-        &["v1", "v1beta1"],
-    )
-    .map_err(called)?;
     let wanted = format!("admission.k8s.io/{version}");
+    let value = decode_head(body, &wanted).map_err(called)?;
     let given = value.str_at(&["apiVersion"]).to_owned();
     if !given.is_empty() && given != wanted {
         let other = given.rsplit('/').next().unwrap_or_default();
@@ -280,7 +266,9 @@ pub(super) fn verdict(
             "converting ({other}.AdmissionReview) to ({version}.AdmissionReview): unknown conversion"
         )));
     }
-    check_types(&value).map_err(called)?;
+    REVIEW
+        .check(&value, "AdmissionReview", "")
+        .map_err(called)?;
     let patch = decode_patch_bytes(&value).map_err(called)?;
     let response = &value["response"];
     if response.is_null() {
@@ -326,30 +314,130 @@ pub(super) fn verdict(
     })
 }
 
-/// The Go types of the fields that tell most often when they are wrong.
-fn check_types(value: &Value) -> Result<(), String> {
-    let wrong = |value: &Value, field: &str, ty: &str| {
-        Err(format!(
-            "json: cannot unmarshal {} into Go struct field {field} of type {ty}",
-            value.type_name()
-        ))
-    };
-    let response = match value.get("response") {
-        None | Some(Value::Null) => return Ok(()),
-        Some(response @ Value::Object(_)) => response,
-        Some(other) => {
-            return wrong(other, "AdmissionReview.response", "v1.AdmissionResponse");
-        }
-    };
-    for (field, ty) in [("uid", "types.UID"), ("patchType", "v1.PatchType")] {
-        match response.get(field) {
-            None | Some(Value::Null | Value::String(_)) => {}
-            Some(other) => return wrong(other, &format!("AdmissionResponse.response.{field}"), ty),
+/// The Go type of a field in a webhook's answer.
+enum Shape {
+    /// A string of this type.
+    Text(&'static str),
+    Flag,
+    Int(&'static str),
+    Texts,
+    TextMap,
+    /// A struct: its name (after the `v1.`) and fields.
+    Struct(&'static str, &'static [(&'static str, Shape)]),
+    /// A list of structs.
+    List(&'static Shape),
+}
+
+use Shape::{Flag, Int, List, Struct, Text, TextMap, Texts};
+
+const CAUSE: Shape = Struct(
+    "StatusCause",
+    &[
+        ("reason", Text("v1.CauseType")),
+        ("message", Text("string")),
+        ("field", Text("string")),
+    ],
+);
+
+const DETAILS: Shape = Struct(
+    "StatusDetails",
+    &[
+        ("name", Text("string")),
+        ("group", Text("string")),
+        ("kind", Text("string")),
+        ("uid", Text("types.UID")),
+        ("causes", List(&CAUSE)),
+        ("retryAfterSeconds", Int("int32")),
+    ],
+);
+
+const LIST_META: Shape = Struct(
+    "ListMeta",
+    &[
+        ("selfLink", Text("string")),
+        ("resourceVersion", Text("string")),
+        ("continue", Text("string")),
+        ("remainingItemCount", Int("int64")),
+    ],
+);
+
+const STATUS: Shape = Struct(
+    "Status",
+    &[
+        ("kind", Text("string")),
+        ("apiVersion", Text("string")),
+        ("metadata", LIST_META),
+        ("status", Text("string")),
+        ("message", Text("string")),
+        ("reason", Text("v1.StatusReason")),
+        ("details", DETAILS),
+        ("code", Int("int32")),
+    ],
+);
+
+const REVIEW: Shape = Struct(
+    "AdmissionReview",
+    &[(
+        "response",
+        Struct(
+            "AdmissionResponse",
+            &[
+                ("uid", Text("types.UID")),
+                ("allowed", Flag),
+                ("status", STATUS),
+                ("patch", Text("[]uint8")),
+                ("patchType", Text("v1.PatchType")),
+                ("auditAnnotations", TextMap),
+                ("warnings", Texts),
+            ],
+        ),
+    )],
+);
+
+impl Shape {
+    fn name(&self) -> String {
+        match self {
+            Text(name) | Int(name) => (*name).to_owned(),
+            Flag => "bool".to_owned(),
+            Texts => "[]string".to_owned(),
+            TextMap => "map[string]string".to_owned(),
+            Struct(name, _) => format!("v1.{name}"),
+            List(item) => format!("[]{}", item.name()),
         }
     }
-    match response.get("allowed") {
-        None | Some(Value::Null | Value::Bool(_)) => Ok(()),
-        Some(other) => wrong(other, "AdmissionResponse.response.allowed", "bool"),
+
+    /// The first value that does not fit, in Go's words: `owner` is the struct that `path` ends in.
+    fn check(&self, value: &Value, owner: &str, path: &str) -> Result<(), String> {
+        let wrong = |value: &Value, name: &str| {
+            let word = go::value_word(value, matches!(self, Int(_)));
+            Err(go::unmarshal_error(&word, owner, path, name))
+        };
+        match (self, value) {
+            (_, Value::Null) | (Text(_), Value::String(_)) | (Flag, Value::Bool(_)) => Ok(()),
+            (Int(_), value) if value.as_i64().is_some() => Ok(()),
+            (Struct(name, fields), Value::Object(map)) => {
+                fields.iter().try_for_each(|(field, shape)| {
+                    let path = match path {
+                        "" => (*field).to_owned(),
+                        path => format!("{path}.{field}"),
+                    };
+                    let value = map.get(field).unwrap_or(&Value::Null);
+                    shape.check(value, name, &path)
+                })
+            }
+            (List(item), Value::Array(items)) => items
+                .iter()
+                .try_for_each(|value| item.check(value, owner, path)),
+            (Texts, Value::Array(items)) => items
+                .iter()
+                .find(|item| !(item.is_string() || item.is_null()))
+                .map_or(Ok(()), |item| wrong(item, "string")),
+            (TextMap, Value::Object(map)) => map
+                .values()
+                .find(|item| !(item.is_string() || item.is_null()))
+                .map_or(Ok(()), |item| wrong(item, "string")),
+            (shape, value) => wrong(value, &shape.name()),
+        }
     }
 }
 
@@ -451,4 +539,70 @@ pub(super) fn denial(name: &str, result: &Value) -> Status {
         }
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, want: &str) {
+        let got = verdict(body.as_bytes(), "v1", "u", true);
+        assert_eq!(got.err().unwrap_or_default(), want, "{body}");
+    }
+
+    #[test]
+    fn ad4a_answers_that_are_none() {
+        let response = r#""response": {"uid": "u", "allowed": true}"#;
+        check(
+            &format!(
+                r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", {response}}}"#
+            ),
+            "",
+        );
+        let wanted = "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got";
+        check(&format!("{{{response}}}"), &format!("{wanted} /, Kind="));
+        check(
+            &format!(r#"{{"apiVersion": "admission.k8s.io/v1", {response}}}"#),
+            &format!("{wanted} admission.k8s.io/v1, Kind="),
+        );
+        check(
+            &format!(r#"{{"kind": "AdmissionReview", {response}}}"#),
+            &format!("{wanted} /, Kind=AdmissionReview"),
+        );
+        check(
+            "apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nresponse: {uid: u, allowed: true}\n",
+            "",
+        );
+    }
+
+    #[test]
+    fn ad4a_fields_of_other_types() {
+        let check = |response: &str, want: &str| {
+            let body = format!(
+                r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {response}}}"#
+            );
+            let want = format!("failed to call webhook: json: cannot unmarshal {want}");
+            self::check(&body, &want);
+        };
+        check(
+            r#""x""#,
+            "string into Go struct field AdmissionReview.response of type v1.AdmissionResponse",
+        );
+        check(
+            r#"{"status": "no"}"#,
+            "string into Go struct field AdmissionResponse.response.status of type v1.Status",
+        );
+        check(
+            r#"{"status": {"code": "1"}}"#,
+            "string into Go struct field Status.response.status.code of type int32",
+        );
+        check(
+            r#"{"warnings": [1]}"#,
+            "number into Go struct field AdmissionResponse.response.warnings of type string",
+        );
+        check(
+            r#"{"status": {"details": {"causes": [{"field": true}]}}}"#,
+            "bool into Go struct field StatusCause.response.status.details.causes.field of type string",
+        );
+    }
 }
