@@ -14,6 +14,9 @@ const NESTING_MAX: usize = 64;
 /// Operators in one expression, a bound on the depth of a left-leaning tree.
 const OPERATORS_MAX: usize = 2_000;
 
+/// Errors of one expression that are told; of the others only how many there are.
+const ERRORS_MAX: usize = 100;
+
 /// One error of a source text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Issue {
@@ -56,7 +59,7 @@ pub(crate) fn parse(source: &str) -> Result<Parsed, Vec<Issue>> {
 /// The errors as cel-go prints them, one block each.
 pub fn render(source: &str, issues: &[Issue]) -> String {
     let mut text = String::new();
-    for (i, issue) in issues.iter().enumerate() {
+    for (i, issue) in issues.iter().take(ERRORS_MAX).enumerate() {
         if i > 0 {
             text.push('\n');
         }
@@ -77,6 +80,9 @@ pub fn render(source: &str, issues: &[Issue]) -> String {
             }
             text.push('^');
         }
+    }
+    if let Some(more @ 1..) = issues.len().checked_sub(ERRORS_MAX) {
+        text.push_str(&format!("\n{more} more errors were truncated"));
     }
     text
 }

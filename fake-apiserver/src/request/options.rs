@@ -149,6 +149,9 @@ pub struct WriteOptions {
     pub sent_validation: String,
 }
 
+/// Each bad character of a manager's name is told with the whole name; a name may be as long as a URL.
+const NAMED_BYTES_MAX: usize = 1 << 18;
+
 impl WriteOptions {
     /// Reads the query of a create (`CreateOptions`) or update (`UpdateOptions`).
     pub fn read(query: &Query, kind: &str) -> Result<WriteOptions, Status> {
@@ -182,15 +185,11 @@ impl WriteOptions {
         if field_manager.len() > 128 {
             causes.push(Cause::too_long("fieldManager", 128));
         }
-        for (at, c) in field_manager.char_indices() {
-            if c.is_control() {
-                let why = format!("invalid character U+{:04X} (at position {at})", c as u32);
-                causes.push(Cause::invalid(
-                    "fieldManager",
-                    &field_manager.as_str().into(),
-                    &why,
-                ));
-            }
+        let unprintable = field_manager.char_indices().filter(|(_, c)| c.is_control());
+        for (at, c) in unprintable.take(NAMED_BYTES_MAX / field_manager.len().max(1)) {
+            let why = format!("invalid character U+{:04X} (at position {at})", c as u32);
+            let value = field_manager.as_str().into();
+            causes.push(Cause::invalid("fieldManager", &value, &why));
         }
         let dry_run = dry_run(query.all("dryRun"), &mut causes);
         let field_validation = match query.text("fieldValidation") {

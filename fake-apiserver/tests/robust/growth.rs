@@ -434,6 +434,22 @@ fn c12_many_owner_references() {
 }
 
 #[test]
+fn d2_a_field_manager_of_control_characters() {
+    let target = |n: usize| format!("{MAPS}?fieldManager={}", "%01".repeat(n));
+    linear(
+        "characters",
+        2_500,
+        |n| (Plain::new(), target(n)),
+        |(mut plain, target)| {
+            let answer = plain.send("POST", &target, JSON, map_with(""));
+            assert_eq!(answer.status(), 422);
+            let size = answer.body().len();
+            assert!(size < 16 << 20, "{size} bytes");
+        },
+    );
+}
+
+#[test]
 fn d11_many_unknown_fields() {
     let unknown = |n| joined(n, |i| format!(r#""u{i:06}":1"#));
     for validation in ["Warn", "Strict", "Ignore"] {
@@ -586,11 +602,17 @@ fn h10_selectors_with_many_values_over_many_objects() {
 #[test]
 fn l8_expressions_with_many_errors() {
     use fake_apiserver::cel::{Environment, check, parse};
-    let text = |n| format!("[{}]", joined(n, |_| "a".to_owned()));
-    linear("errors", 4_000, text, |text| {
-        let issues = check(&text, &Environment::with(Vec::new())).expect_err("nothing is declared");
-        assert!(parse::render(&text, &issues).len() < 64 << 20);
-    });
+    let undeclared = |n| format!("[{}]", joined(n, |_| "a".to_owned()));
+    let no_tokens = |n| format!("a == {}", "@".repeat(2 * n));
+    for text in [&undeclared as &dyn Fn(usize) -> String, &no_tokens] {
+        linear("errors", 4_000, text, |text| {
+            let environment = Environment::with(Vec::new());
+            let issues = check(&text, &environment).expect_err("nothing is declared");
+            let told = parse::render(&text, &issues);
+            assert!(told.ends_with(" more errors were truncated"));
+            assert!(told.len() < 24 << 20);
+        });
+    }
 }
 
 /// A ConfigMap `a` and how many depend on it and block it; its uid.
