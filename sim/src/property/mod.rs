@@ -176,6 +176,33 @@ impl Report {
         });
     }
 
+    /// Says more at the end of what the property that is being asked has found already of an object and a replica; false
+    /// if it has found nothing.
+    pub(crate) fn add(
+        &mut self,
+        object: Option<&ObjectKey>,
+        replica: Option<ReplicaId>,
+        more: impl FnOnce(&str) -> String,
+    ) -> bool {
+        let step = self.step;
+        let known = self.findings.iter_mut().find(|finding| {
+            finding.property == self.name
+                && finding.object.as_ref() == object
+                && finding.replica == replica
+        });
+        let Some(finding) = known else {
+            return false;
+        };
+        let more = more(&finding.message);
+        if !more.is_empty() {
+            finding.message.push_str(&more);
+            if finding.because.last() != Some(&step) {
+                finding.because.push(step);
+            }
+        }
+        true
+    }
+
     /// Notes that the property that is being asked came true.
     pub(crate) fn reach(&mut self) {
         if !self.reached.contains(&self.name) {

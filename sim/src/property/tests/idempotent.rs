@@ -120,3 +120,105 @@ fn news_that_arrives_after_the_settle_window_is_acted_upon_before_all_is_settled
     let expected = 1_000_000 + 3 * window_us + 20_000_000;
     assert!(settled.expect("they settle").0 >= expected, "{settled:?}");
 }
+
+/// What it does each time it lists again, and each time it starts, but for the first.
+#[derive(Clone, Copy, PartialEq)]
+enum Habit {
+    /// Notes each relist, and each start.
+    Notes,
+    /// Writes something when it lists again, and takes it back.
+    TakesBack,
+    /// Deletes an object that has a dependent when it lists again.
+    Deletes,
+    /// Reads only.
+    Reads,
+}
+
+fn creature(of: Habit) -> crate::operator::OperatorFn {
+    operator(move |cx: OperatorContext| async move {
+        let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");
+        let patch = async |data: serde_json::Value| {
+            let body = Patch::Merge(json!({"data": data}));
+            let _ = api.patch("main", &PatchParams::default(), &body).await;
+        };
+        if of == Habit::Notes {
+            patch(json!({"started": crate::entropy::now().as_us().to_string()})).await;
+        }
+        let only = watcher::Config::default().labels("main=yes");
+        let mut events = watcher(api.clone(), only).boxed();
+        let mut lists = 0;
+        while let Some(event) = events.next().await {
+            if !matches!(event, Ok(watcher::Event::InitDone)) {
+                continue;
+            }
+            lists += 1;
+            match of {
+                Habit::Deletes if lists == 1 => have_a_family(&api).await,
+                _ if lists == 1 => {}
+                Habit::Notes => patch(json!({"lists": lists.to_string()})).await,
+                Habit::TakesBack => {
+                    patch(json!({"busy": "yes"})).await;
+                    patch(json!({"busy": null})).await;
+                }
+                Habit::Deletes => {
+                    let _ = api.delete("parent", &DeleteParams::background()).await;
+                }
+                Habit::Reads => {}
+            }
+        }
+    })
+}
+
+/// Makes an object and a dependent of it, where there is none.
+async fn have_a_family(api: &Api<ConfigMap>) {
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some("parent".into());
+    let Ok(parent) = api.create(&PostParams::default(), &map).await else {
+        return;
+    };
+    map.metadata.name = Some("child".into());
+    map.metadata.owner_references = parent.owner_ref(&()).map(|owner| vec![owner]);
+    let _ = api.create(&PostParams::default(), &map).await;
+}
+
+/// What is found of an operator of that habit, in the words of the findings.
+fn told_of(habit: Habit) -> BTreeSet<String> {
+    let mut setup = setup(creature(habit), 1);
+    setup.properties = vec![builtin("idempotent").expect("it is built in")];
+    let runs = runs(setup, 0..6);
+    let found = runs.iter().flat_map(|run| run.verdict.findings.iter());
+    found.map(|finding| finding.message.clone()).collect()
+}
+
+#[test]
+fn each_part_of_the_forced_reconcile_is_judged_by_itself() {
+    let told: Vec<String> = told_of(Habit::Notes).into_iter().collect();
+    assert_eq!(
+        told,
+        [
+            "everything was settled, and after a relist it wrote: patch configmaps/default/main (/data/lists); \
+             after a restart: patch configmaps/default/main (/data/started)"
+        ]
+    );
+    assert_eq!(told_of(Habit::Reads), BTreeSet::new());
+}
+
+#[test]
+fn what_is_taken_back_is_told_so_and_what_a_write_leads_to_is_told_too() {
+    let told: Vec<String> = told_of(Habit::TakesBack).into_iter().collect();
+    assert_eq!(
+        told,
+        [
+            "everything was settled, and after a relist it wrote: patch configmaps/default/main (/data/busy); \
+             in the end it is as it was"
+        ]
+    );
+    let told: Vec<String> = told_of(Habit::Deletes).into_iter().collect();
+    let all = told.join("\n");
+    for said in [
+        "everything was settled, and after a relist it wrote: delete configmaps/default/parent",
+        "everything was settled, and configmaps/default/child is another one after a relist: it is gone",
+    ] {
+        assert!(all.contains(said), "{all}");
+    }
+}
