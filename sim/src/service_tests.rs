@@ -8,6 +8,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::{Action as Next, Controller};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -217,7 +218,12 @@ fn observed(good: bool) -> OperatorFn {
                     tracing::info!("reconciled");
                     ctx.1.fetch_add(1, Ordering::Relaxed);
                     let patch = Patch::Merge(json!({"data": {"seen": "yes"}}));
-                    ctx.0.patch("main", &PatchParams::default(), &patch).await?;
+                    // To the transport only this span is carried along.
+                    let patching = tracing::info_span!("patching");
+                    ctx.0
+                        .patch("main", &PatchParams::default(), &patch)
+                        .instrument(patching)
+                        .await?;
                     Ok(Next::await_change())
                 },
                 |_, _: &kube::Error, _| Next::requeue(Duration::from_secs(1)),
@@ -289,5 +295,7 @@ fn what_is_captured_does_not_change_a_run() {
         let bare = run(without.clone(), seed);
         assert_eq!(bare.fingerprint(), run(watched(true), seed).fingerprint());
         assert!(bare.trace.spans.is_empty() && bare.trace.logs.is_empty());
+        let of_none = |record: &&crate::trace::Record| matches!(&record.event, Event::RequestSent { call, reconcile: None, .. } if call.is_write());
+        assert_eq!(bare.trace.records.iter().find(of_none), None);
     }
 }

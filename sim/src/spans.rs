@@ -4,6 +4,10 @@
 //! carries the caller's span to the transport, where [`current_reconcile`] reads it. One dispatcher serves the whole
 //! process, since each new one makes tracing rebuild its caches; what it notes is kept per thread.
 //!
+//! A span that is opened within a reconcile belongs to it, also where only that span is carried along: to the transport, or
+//! to a task. All spans up to `INFO` are followed for that, whether they are captured or not: what is captured must not
+//! change whose a request is.
+//!
 //! Does not see: requests of an operator that does not use kube's controller, or that moves them to a task of its own
 //! without the span. Such requests belong to no reconcile.
 
@@ -73,8 +77,10 @@ struct Table {
 
 struct Open {
     metadata: &'static Metadata<'static>,
-    /// None for a span that is only captured.
+    /// The work it stands for, or belongs to.
     work: Option<Work>,
+    /// Whether it stands for it.
+    own: bool,
     /// Its number among the captured spans, if spans are captured.
     number: Option<usize>,
     handles: u32,
@@ -173,11 +179,7 @@ impl Subscriber for Spans {
                 && TABLE
                     .try_with(|table| {
                         let table = table.try_borrow();
-                        let wanted = |table: &Table| match metadata.is_event() {
-                            true => table.logs,
-                            false => table.spans,
-                        };
-                        table.is_ok_and(|table| wanted(&table))
+                        table.is_ok_and(|table| metadata.is_span() || table.logs)
                     })
                     .unwrap_or(false)
     }
@@ -205,6 +207,13 @@ impl Subscriber for Spans {
                 Some(id) => Some(id.into_u64()),
                 None => table.entered.last().copied(),
             };
+            let own = work.is_some();
+            let work = work.or_else(|| {
+                let around = table.entered.iter().rev().chain(&parent);
+                around
+                    .filter_map(|id| table.open.get(id))
+                    .find_map(|open| open.work)
+            });
             let number = table
                 .spans
                 .then(|| table.note_span(attributes, work, parent));
@@ -213,11 +222,12 @@ impl Subscriber for Spans {
                 Open {
                     metadata,
                     work,
+                    own,
                     number,
                     handles: 1,
                 },
             );
-            if let Some(Work::Reconcile(reconcile)) = work {
+            if let Some(Work::Reconcile(reconcile)) = work.filter(|_| own) {
                 table.notes.push(SpanNote::Began {
                     reconcile,
                     object: fields.object,
@@ -294,7 +304,7 @@ impl Subscriber for Spans {
                 if open.handles > 0 {
                     return false;
                 }
-                let (work, number) = (open.work, open.number);
+                let (work, number) = (open.work.filter(|_| open.own), open.number);
                 table.open.remove(&span.into_u64());
                 if let Some(span) = number {
                     let at = entropy::now();
@@ -334,10 +344,7 @@ impl Table {
         let metadata = attributes.metadata();
         let mut fields = All::default();
         attributes.record(&mut fields);
-        let open = |id: &u64| self.open.get(id);
-        let around = self.entered.iter().rev().filter_map(open);
-        let reconcile = work.into_iter().chain(around.filter_map(|one| one.work));
-        let reconcile = reconcile.into_iter().find_map(|work| match work {
+        let reconcile = work.and_then(|work| match work {
             Work::Reconcile(id) => Some(id),
             Work::Webhook(_) => None,
         });
