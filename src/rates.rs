@@ -31,9 +31,28 @@ pub fn words(hits: u64, runs: u64) -> String {
         return format!("0 of {runs} ({})", bound(runs));
     }
     let (low, high) = interval(hits, runs);
-    let percent = |p: f64| format!("{:.1}", 100.0 * p);
     let rate = hits as f64 / runs.max(1) as f64;
+    let digits = digits(100.0 * rate);
+    let percent = |p: f64| format!("{:.digits$}", 100.0 * p);
     format!("{} % ({}–{})", percent(rate), percent(low), percent(high))
+}
+
+/// The same with its numbers: `4 of 1032000: 0.00039 % (0.00015–0.00100)`; `0 of 1032000 (p < 0.00029 %)`.
+pub fn count_words(hits: u64, runs: u64) -> String {
+    match hits {
+        0 => words(0, runs),
+        _ => format!("{hits} of {runs}: {}", words(hits, runs)),
+    }
+}
+
+/// How many digits a percentage is told with, so that a small one does not look like none.
+fn digits(percent: f64) -> usize {
+    match percent {
+        p if p >= 1.0 => 1,
+        p if p >= 0.1 => 2,
+        p if p >= 0.01 => 3,
+        _ => 5,
+    }
 }
 
 /// What none in `runs` says about the rate, at 95 %: `p < 0.3 %`.
@@ -42,12 +61,7 @@ pub fn bound(runs: u64) -> String {
         0..=2 => "nothing is said".to_owned(),
         _ => {
             let percent = 300.0 / runs as f64;
-            let digits = match percent {
-                p if p >= 1.0 => 1,
-                p if p >= 0.1 => 2,
-                p if p >= 0.01 => 3,
-                _ => 5,
-            };
+            let digits = digits(percent);
             format!("p < {percent:.digits$} %")
         }
     }
@@ -94,6 +108,16 @@ mod tests {
             );
         }
         assert_eq!(words(200, 1000), "20.0 % (17.6–22.6)");
+    }
+
+    #[test]
+    fn a_rate_that_is_small_does_not_look_like_none() {
+        assert_eq!(words(2, 1000), "0.20 % (0.05–0.73)");
+        assert_eq!(
+            count_words(4, 1_032_000),
+            "4 of 1032000: 0.00039 % (0.00015–0.00100)"
+        );
+        assert_eq!(count_words(0, 1_032_000), "0 of 1032000 (p < 0.00029 %)");
     }
 
     #[test]

@@ -229,6 +229,7 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
     let mut rows = table::table(output.colors, &header);
     let mut cases = Vec::new();
     let (mut all, mut failed) = (0, 0);
+    let mut failures: Vec<(String, Vec<u64>)> = Vec::new();
     for twin in twins {
         let hash = twin.hash();
         let mut chunks: Vec<&Chunk> = done.iter().filter(|c| is_of(c, twin, &hash)).collect();
@@ -242,6 +243,9 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
             .collect();
         let hits = failing.len() as u64;
         (all, failed) = (all + n, failed + hits);
+        if hits > 0 {
+            failures.push((twin.case.title(), failing.keys().copied().collect()));
+        }
         let first = failing
             .iter()
             .next()
@@ -267,10 +271,7 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
     match args.format {
         Format::Text => {
             output.out(&table::text(&rows));
-            output.out(&format!(
-                "all twins together: {}\n",
-                rates::words(failed, all)
-            ));
+            output.out(&summary(failed, all, &failures));
         }
         Format::Json => output.out(&format!(
             "{:#}\n",
@@ -278,4 +279,46 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
         )),
     }
     Ok(u8::from(failed > 0))
+}
+
+/// What all twins together showed, and the first failing seeds of each that failed.
+fn summary(failed: u64, all: u64, failures: &[(String, Vec<u64>)]) -> String {
+    const NAMED: usize = 5;
+    let mut text = format!("all twins together: {}\n", rates::count_words(failed, all));
+    for (case, seeds) in failures {
+        let first: Vec<String> = seeds.iter().take(NAMED).map(u64::to_string).collect();
+        let more = match seeds.len() {
+            n if n > NAMED => format!(" and {} more", n - NAMED),
+            _ => String::new(),
+        };
+        let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
+        text.push_str(&format!(
+            "  {case} failed with {noun} {}{more}\n",
+            first.join(", ")
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_how_many_of_how_many_and_names_the_first_seeds() {
+        assert_eq!(
+            summary(0, 1_032_000, &[]),
+            "all twins together: 0 of 1032000 (p < 0.00029 %)\n"
+        );
+        let failures = [
+            ("dual-write (fixed)".to_owned(), vec![7]),
+            ("fencing (fixed)".to_owned(), vec![3, 11, 12, 13, 14, 600]),
+        ];
+        assert_eq!(
+            summary(7, 1_032_000, &failures),
+            "all twins together: 7 of 1032000: 0.00068 % (0.00033–0.00140)\n  \
+             dual-write (fixed) failed with seed 7\n  \
+             fencing (fixed) failed with seeds 3, 11, 12, 13, 14 and 1 more\n"
+        );
+    }
 }
