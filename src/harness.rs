@@ -21,9 +21,6 @@ use crate::{rerun, targeted};
 /// How many seeds a case runs under `cargo test`; `RECONVERGE_SEEDS` says otherwise.
 const TEST_SEEDS: u64 = 200;
 
-/// How many targeted plans a case runs under `cargo test`, evenly spread over all.
-const TEST_PLANS: usize = 60;
-
 /// Makes a test binary (`harness = false`) of a folder of scenario files.
 ///
 /// ```no_run
@@ -167,9 +164,10 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
 
 /// What the targeted plans say against a case; nothing if all is as expected.
 fn targeted(plan: &Plan, options: &Options, command: &str) -> Result<String, Failed> {
-    let plans = targeted::plans_of(plan, options).map_err(|error| error.to_string())?;
-    let plans = targeted::thinned(&plans, TEST_PLANS);
-    let found = targeted::explore(plan, &plans, options, &mut || {});
+    let plans = targeted::plans_of(&plan.prepared, &plan.patterns(), options);
+    let plans = plans.map_err(|error| error.to_string())?;
+    let plans = targeted::thinned(&plans, targeted::TEST_PLANS);
+    let found = targeted::explore(&plan.prepared, &plans, options, &mut || {});
     let found = found.map_err(|error| error.to_string())?;
     let mut message = String::new();
     for (name, difference) in &found.mismatches {

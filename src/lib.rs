@@ -38,4 +38,5 @@ pub mod prelude {
     pub use crate::simulation::{Explored, Sim};
     pub use scenarios::quantity::seeds;
     pub use sim::operator::{OperatorContext, Operators};
+    pub use sim::targeted::Pattern;
 }

@@ -8,11 +8,13 @@ use std::path::Path;
 use reports::recording::{FormatVersion, Header, InlinedFile, Recording};
 use scenarios::error::{Error, Problem, Result};
 use scenarios::expect::Expect;
+use scenarios::format::Plans as Said;
 use scenarios::load::{self, Case, Files};
 use scenarios::quantity::{SeedRange, seeds};
 use sim::Isolation;
 use sim::operator::Operators;
 use sim::run::{Prepared, Run};
+use sim::targeted::Pattern;
 
 /// A case ready to run.
 #[derive(Clone)]
@@ -48,6 +50,11 @@ impl Plan {
     /// The case's file as the user named it.
     pub fn path(&self) -> &Path {
         &self.case.path
+    }
+
+    /// The patterns whose targeted plans are run; all of them unless the file says which.
+    pub fn patterns(&self) -> Vec<Pattern> {
+        patterns(&self.case)
     }
 
     /// The hash that tokens carry: of the scenario file, every file it names, and the variant.
@@ -130,6 +137,19 @@ impl Plan {
             load::NO_VARIANT => format!("{command} replay {path} {input}"),
             variant => format!("{command} replay {path} --variant {variant} {input}"),
         }
+    }
+}
+
+/// The patterns of targeted plans that a case wants; all of them unless its file says which.
+pub(crate) fn patterns(case: &Case) -> Vec<Pattern> {
+    let pattern = |said: &Said| match said {
+        Said::Intermediate => Pattern::Intermediate,
+        Said::Stale => Pattern::Stale,
+        Said::Unobserved => Pattern::Unobserved,
+    };
+    match &case.scenario.explore.plans {
+        Some(said) => said.iter().map(pattern).collect(),
+        None => Pattern::ALL.to_vec(),
     }
 }
 

@@ -20,10 +20,12 @@ use sim::run::{Prepared, Run};
 use sim::setup::{
     Action, Actor, Fault, Mode, OperatorSetup, ServiceSetup, Setup, Telemetry, Timing, WorkloadStep,
 };
+use sim::targeted::{Pattern, TargetedPlan};
 
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
-use crate::plan::Fnv;
+use crate::plan::{self, Fnv};
 use crate::rerun;
+use crate::targeted::{self, TEST_PLANS, Targeted};
 
 /// A simulation: a cluster, operators, what happens to them, and what must hold.
 ///
@@ -46,6 +48,9 @@ pub struct Sim {
     file: Option<(PathBuf, Option<String>)>,
     registry: Operators,
     operators: Vec<(String, u32, OperatorFn)>,
+    /// The patterns whose plans are run, and how many plans at most; none was said: those of the file, or all.
+    patterns: Option<Vec<Pattern>>,
+    plans_at_most: usize,
 }
 
 impl Sim {
@@ -60,6 +65,8 @@ impl Sim {
             file: None,
             registry: Operators::new(),
             operators: Vec::new(),
+            patterns: None,
+            plans_at_most: TEST_PLANS,
         }
     }
 
@@ -174,6 +181,20 @@ impl Sim {
         self
     }
 
+    /// The patterns whose targeted plans go before the seeds: all of them without this, or what the scenario file says;
+    /// none for an empty list. A plan forces one thing at one point that the unperturbed run shows: a crash after a write,
+    /// a lost reply, late or coalesced events, a restart onto an old state.
+    pub fn plans(mut self, patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        self.patterns = Some(patterns.into_iter().collect());
+        self
+    }
+
+    /// How many plans are run at most, evenly spread over all; 60 without this, as with scenario files under `cargo test`.
+    pub fn plans_at_most(mut self, plans: usize) -> Self {
+        self.plans_at_most = plans;
+        self
+    }
+
     /// A built-in property, by name.
     ///
     /// # Panics
@@ -236,15 +257,23 @@ impl Sim {
         self
     }
 
-    /// Runs every seed.
+    /// Runs every targeted plan, then every seed. A single seed is run alone.
     ///
     /// # Panics
     /// If the scenario file is wrong.
     pub fn explore(&self, seeds: SeedRange) -> Explored {
         let ready = self.ready();
         let list: Vec<u64> = seeds.iter().collect();
+        let plans = match list.len() {
+            0 | 1 => Targeted::default(),
+            _ => ready.plans(self.plans_at_most),
+        };
         let found = ready.explore(&list);
-        Explored { ready, found }
+        Explored {
+            ready,
+            found,
+            plans,
+        }
     }
 
     /// Runs one seed.
@@ -255,7 +284,7 @@ impl Sim {
         self.ready().run_twice(seed).0
     }
 
-    /// Runs the seed that a token names, and nothing else: `v1.9f3a07c1.42`.
+    /// Runs the seed or the plan that a token names, and nothing else: `v1.9f3a07c1.42`, `v1.9f3a07c1.crash-3`.
     ///
     /// # Panics
     /// If the token is of another simulation: then this one has changed since.
@@ -264,23 +293,31 @@ impl Sim {
         let parts = token
             .strip_prefix("v1.")
             .and_then(|rest| rest.split_once('.'));
-        let Some((hash, Ok(seed))) = parts.map(|(hash, seed)| (hash, seed.parse::<u64>())) else {
+        let Some((hash, input)) = parts else {
             panic!("`{token}` is no token: one looks like v1.9f3a07c1.42");
         };
         assert!(
             hash == ready.hash,
             "the token {token} is of another simulation, or of another version of this one, whose hash is {}; \
-             to run the seed regardless, use .run({seed})",
+             to run the seed regardless, use .run(SEED)",
             ready.hash
         );
-        let found = ready.explore(&[seed]);
-        Explored { ready, found }
+        let (found, plans) = match input.parse::<u64>() {
+            Ok(seed) => (ready.explore(&[seed]), Targeted::default()),
+            Err(_) => (Exploration::default(), ready.plan(input)),
+        };
+        Explored {
+            ready,
+            found,
+            plans,
+        }
     }
 
     /// Lowers the file, if there is one, and adds what was said in code.
     fn ready(&self) -> Ready {
         let mut files = Vec::new();
         let mut variant = String::new();
+        let mut patterns = Pattern::ALL.to_vec();
         let mut setup = match &self.file {
             None => Setup {
                 operators: self.operators.iter().map(setup_of).collect(),
@@ -290,6 +327,7 @@ impl Sim {
                 let case = case(path, wanted.as_deref());
                 let setup = self.lower(&case);
                 variant = case.variant.clone();
+                patterns = plan::patterns(&case);
                 files = case
                     .sources
                     .iter()
@@ -322,6 +360,7 @@ impl Sim {
         Ready {
             prepared,
             options: self.options,
+            patterns: self.patterns.clone().unwrap_or(patterns),
             files,
             variant,
             hash,
@@ -458,12 +497,47 @@ fn canonical(value: &Value) -> String {
 struct Ready {
     prepared: Prepared,
     options: Options,
+    patterns: Vec<Pattern>,
     files: Vec<InlinedFile>,
     variant: String,
     hash: String,
 }
 
 impl Ready {
+    /// Runs the targeted plans, or so many of them.
+    fn plans(&self, at_most: usize) -> Targeted {
+        let all = self.known_plans(&self.patterns);
+        let mut found = self.run_plans(&targeted::thinned(&all, at_most));
+        found.known = all.len() as u64;
+        found
+    }
+
+    /// Runs the plan of that name.
+    fn plan(&self, name: &str) -> Targeted {
+        let all = self.known_plans(&Pattern::ALL);
+        let Some(plan) = all.iter().find(|plan| plan.name == name) else {
+            panic!(
+                "this simulation has no plan `{name}`, but {} others",
+                all.len()
+            );
+        };
+        self.run_plans(std::slice::from_ref(plan))
+    }
+
+    fn known_plans(&self, patterns: &[Pattern]) -> Vec<TargetedPlan> {
+        match targeted::plans_of(&self.prepared, patterns, &self.options) {
+            Ok(plans) => plans,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn run_plans(&self, plans: &[TargetedPlan]) -> Targeted {
+        match targeted::explore(&self.prepared, plans, &self.options, &mut || {}) {
+            Ok(found) => found,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn explore(&self, seeds: &[u64]) -> Exploration {
         match explore(&self.prepared, seeds, &self.options, &mut || {}) {
             Ok(found) => found,
@@ -505,6 +579,7 @@ impl Ready {
 pub struct Explored {
     ready: Ready,
     found: Exploration,
+    plans: Targeted,
 }
 
 impl Explored {
@@ -513,20 +588,27 @@ impl Explored {
         &self.found
     }
 
-    /// The recording of the failing run of the lowest seed, if any run failed.
+    /// What the targeted plans showed.
+    pub fn plans(&self) -> &Targeted {
+        &self.plans
+    }
+
+    /// The recording of the failing run of the lowest seed, else of the first plan, if any run failed.
     pub fn first_failure(&self) -> Option<Recording> {
-        let (seed, run) = self.found.first_failure.clone()?;
+        let of_plan = || self.plans.first_failure.clone().map(|(_, run)| (0, run));
+        let (seed, run) = self.found.first_failure.clone().or_else(of_plan)?;
         let run = with_logs(&self.ready.prepared, seed, run);
         Some(self.ready.record(seed, run))
     }
 
-    /// Panics with the failure block unless every property held in every run.
+    /// Panics with the failure block unless every property held in every run, under each plan and with each seed.
     #[track_caller]
     pub fn assert_holds(self) {
         self.assert(&scenarios::expect::Expect::Holds);
     }
 
-    /// Panics unless this property failed in at least one run, and no other in any.
+    /// Panics unless this property failed in at least one run, and no other with any seed. What else fails under a plan
+    /// is not judged: plans aim at weaknesses that a test may not be about.
     #[track_caller]
     pub fn assert_violates(self, property: &str) {
         self.assert(&scenarios::expect::Expect::Violates(vec![
@@ -546,7 +628,12 @@ impl Explored {
                 mismatch.seed, mismatch.difference
             ));
         }
-        if let Judgement::Unexpected(reasons) = self.found.judge(expect, self.found.runs == 1) {
+        for (plan, difference) in &self.plans.mismatches {
+            message.push_str(&format!("plan {plan} is not deterministic, {difference}\n"));
+        }
+        let by_seeds = self.expected_of_seeds(expect);
+        let judgement = self.found.judge(&by_seeds, self.found.runs <= 1);
+        if let Judgement::Unexpected(reasons) = judgement.and(self.plans.reasons(expect)) {
             for reason in reasons {
                 message.push_str(&format!("{reason}\n"));
             }
@@ -565,6 +652,24 @@ impl Explored {
             message.push_str(&failure(&recording, Colors::Off));
         }
         panic!("{message}");
+    }
+}
+
+impl Explored {
+    /// What the seeds must show: a property that is expected to fail may have failed under a plan alone.
+    fn expected_of_seeds(&self, expect: &scenarios::expect::Expect) -> scenarios::expect::Expect {
+        let by_plan =
+            |property: &String| self.plans.failing.values().any(|of| of.contains(property));
+        let by_seed = |property: &String| self.found.violated.contains_key(property);
+        let wanted = expect.violated().iter();
+        let left: Vec<String> = wanted
+            .filter(|property| by_seed(property) || !by_plan(property))
+            .cloned()
+            .collect();
+        match left.is_empty() {
+            true => scenarios::expect::Expect::Holds,
+            false => scenarios::expect::Expect::Violates(left),
+        }
     }
 }
 

@@ -8,14 +8,15 @@
 use std::collections::BTreeMap;
 
 use scenarios::expect::Expect;
-use scenarios::format::Plans as Said;
 use sim::isolation::{Batch, IsolationError, Lost, Made, make_runs};
-use sim::run::Run;
+use sim::run::{Prepared, Run};
 use sim::targeted::{Pattern, TargetedPlan, plans};
 use sim::verdict::Outcome;
 
 use crate::exploration::{Options, SELF_CHECK_ONE_IN, compare};
-use crate::plan::Plan;
+
+/// How many plans are run in a test, evenly spread over all.
+pub const TEST_PLANS: usize = 60;
 
 /// What the plans of one case showed.
 #[derive(Clone, Debug, Default)]
@@ -72,27 +73,23 @@ impl Targeted {
     }
 }
 
-/// The plans of a case, in their order; none where its file wants none.
-pub fn plans_of(plan: &Plan, options: &Options) -> Result<Vec<TargetedPlan>, IsolationError> {
-    let said = plan.case.scenario.explore.plans.as_ref();
-    let wanted = |pattern: Pattern| {
-        let word = match pattern {
-            Pattern::Intermediate => Said::Intermediate,
-            Pattern::Stale => Said::Stale,
-            Pattern::Unobserved => Said::Unobserved,
-        };
-        said.is_none_or(|said| said.contains(&word))
-    };
-    if said.is_some_and(Vec::is_empty) {
+/// The plans of a setup that are of these patterns, in their order; they are numbered over all patterns.
+pub fn plans_of(
+    prepared: &Prepared,
+    patterns: &[Pattern],
+    options: &Options,
+) -> Result<Vec<TargetedPlan>, IsolationError> {
+    if patterns.is_empty() {
         return Ok(Vec::new());
     }
     let mut reference = None;
-    make_runs(&plan.prepared, &batch(&[0], &[], options), &mut |made| {
+    make_runs(prepared, &batch(&[0], &[], options), &mut |made| {
         reference = made.run.ok();
         true
     })?;
     let all = reference.map(|run| plans(&run.trace)).unwrap_or_default();
-    Ok(all.into_iter().filter(|p| wanted(p.pattern)).collect())
+    let wanted = all.into_iter().filter(|p| patterns.contains(&p.pattern));
+    Ok(wanted.collect())
 }
 
 /// At most so many of the plans, evenly spread over all.
@@ -104,7 +101,7 @@ pub fn thinned(plans: &[TargetedPlan], at_most: usize) -> Vec<TargetedPlan> {
 
 /// Runs the plans.
 pub fn explore(
-    plan: &Plan,
+    prepared: &Prepared,
     plans: &[TargetedPlan],
     options: &Options,
     on_run: &mut dyn FnMut(),
@@ -118,22 +115,18 @@ pub fn explore(
     if plans.is_empty() {
         return Ok(found);
     }
-    make_runs(
-        &plan.prepared,
-        &batch(&numbers, plans, options),
-        &mut |made| {
-            on_run();
-            found.made += 1;
-            let notable = match &made.run {
-                Ok(run) => run.verdict.outcome() == Outcome::Violated || run.diverged,
-                Err(_) => true,
-            };
-            if notable || made.again.is_some() {
-                all.insert(made.seed, made);
-            }
-            true
-        },
-    )?;
+    make_runs(prepared, &batch(&numbers, plans, options), &mut |made| {
+        on_run();
+        found.made += 1;
+        let notable = match &made.run {
+            Ok(run) => run.verdict.outcome() == Outcome::Violated || run.diverged,
+            Err(_) => true,
+        };
+        if notable || made.again.is_some() {
+            all.insert(made.seed, made);
+        }
+        true
+    })?;
     for (number, made) in all {
         found.add(&plans[number as usize], made);
     }
@@ -142,7 +135,7 @@ pub fn explore(
 
 /// Runs one plan twice.
 pub fn run_twice(
-    plan: &Plan,
+    prepared: &Prepared,
     of: &TargetedPlan,
     options: &Options,
 ) -> Result<(Run, Run), crate::exploration::NoRun> {
@@ -152,7 +145,7 @@ pub fn run_twice(
         ..batch(&[0], plans, options)
     };
     let mut made = None;
-    make_runs(&plan.prepared, &twice, &mut |m| {
+    make_runs(prepared, &twice, &mut |m| {
         made = Some(m);
         true
     })?;

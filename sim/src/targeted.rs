@@ -36,6 +36,11 @@ pub enum Pattern {
     Unobserved,
 }
 
+impl Pattern {
+    /// All of them, in the order in which their plans are run.
+    pub const ALL: [Pattern; 3] = [Pattern::Intermediate, Pattern::Stale, Pattern::Unobserved];
+}
+
 /// What a point of a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

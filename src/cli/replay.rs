@@ -88,7 +88,7 @@ pub(super) fn replay(
     let (seed, name) = (input.seed(), input.name());
     let twice = match &input {
         Chosen::Seed(seed) => run_twice(&plan.prepared, *seed, &options),
-        Chosen::Plan(of) => targeted::run_twice(&plan, of, &options),
+        Chosen::Plan(of) => targeted::run_twice(&plan.prepared, of, &options),
     };
     let (first, second) = match twice {
         Ok(runs) => runs,
@@ -208,7 +208,7 @@ fn chosen(args: &Args, plan: &Plan, options: &Options) -> Result<Chosen, Failure
             }
         }
     };
-    let plans = targeted::plans_of(plan, options)
+    let plans = targeted::plans_of(&plan.prepared, &plan.patterns(), options)
         .map_err(|error| Failure::usage(error.to_string(), "docs/determinism.md tells more"))?;
     match plans.iter().find(|p| p.name == name) {
         Some(plan) => Ok(Chosen::Plan(plan.clone())),

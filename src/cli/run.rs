@@ -265,7 +265,7 @@ fn targeted_of(
     if args.plans == Plans::None || single {
         return Ok(Targeted::default());
     }
-    let all = targeted::plans_of(plan, options).map_err(isolation)?;
+    let all = targeted::plans_of(&plan.prepared, &plan.patterns(), options).map_err(isolation)?;
     let mut plans = targeted::thinned(&all, args.plans_at_most);
     if let Some((i, n)) = args.shard {
         let mut number = 0;
@@ -275,7 +275,7 @@ fn targeted_of(
         });
     }
     progress.more(plans.len() as u64);
-    let found = targeted::explore(plan, &plans, options, &mut || progress.step());
+    let found = targeted::explore(&plan.prepared, &plans, options, &mut || progress.step());
     let mut found = found.map_err(isolation)?;
     found.known = all.len() as u64;
     Ok(found)

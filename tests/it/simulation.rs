@@ -112,6 +112,131 @@ fn what_never_comes_true_is_told() {
         .assert_holds();
 }
 
+mod plans {
+    //! A bug that no seed finds and a plan does: the operator acts on a state that the workload soon goes on from.
+
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures::StreamExt;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::{Api, Patch, PatchParams};
+    use kube::runtime::{Controller, controller::Action as Next, watcher};
+    use reconverge::sim::setup::{Action, PatchType, Target, WorkloadStep};
+    use reconverge::sim::time::SimTime;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Notes that the first step has come: when it sees that very step, or when it sees that one or a later one.
+    async fn notes(client: kube::Client, level: bool) {
+        let api: Api<ConfigMap> = Api::namespaced(client, "default");
+        Controller::new(api.clone(), watcher::Config::default().labels("main=yes"))
+            .run(
+                move |map: Arc<ConfigMap>, api: Arc<Api<ConfigMap>>| async move {
+                    let step = map.data.as_ref().and_then(|data| data.get("step"));
+                    let seen = step.is_some_and(|step| step == "1" || level);
+                    if seen {
+                        let patch = Patch::Merge(json!({"data": {"saw": "1"}}));
+                        api.patch("main", &PatchParams::default(), &patch).await?;
+                    }
+                    Ok(Next::await_change())
+                },
+                |_, _: &kube::Error, _| Next::requeue(Duration::from_secs(1)),
+                Arc::new(api),
+            )
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+
+    fn step(at_s: u64, step: &str) -> WorkloadStep {
+        WorkloadStep {
+            at: SimTime(at_s * 1_000_000),
+            action: Action::Patch {
+                target: Target {
+                    api_version: "v1".into(),
+                    kind: "ConfigMap".into(),
+                    namespace: "default".into(),
+                    name: "main".into(),
+                },
+                subresource: None,
+                patch: PatchType::Merge,
+                body: json!({"data": {"step": step}}),
+            },
+        }
+    }
+
+    fn sim(level: bool) -> Sim {
+        Sim::new("two steps")
+            .object(json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "main", "namespace": "default", "labels": {"main": "yes"}}}))
+            .operator("op", 1, move |cx| notes(cx.client, level))
+            .step(step(2, "1"))
+            .step(step(4, "2"))
+            .eventually("the first step was seen", |s| {
+                let maps = s.of_kind("ConfigMap");
+                maps.iter().any(|map| map.str_at(&["data", "saw"]) == "1")
+            })
+    }
+
+    #[test]
+    fn a_plan_finds_what_no_seed_does() {
+        let found = sim(false).explore(seeds(0..60));
+        assert_eq!(found.exploration().failing_runs, 0);
+        let failing: Vec<&String> = found.plans().failing.keys().collect();
+        assert!(!failing.is_empty());
+        assert!(failing.iter().all(|plan| plan.starts_with("coalesce-")));
+        let recording = found.first_failure().expect("a plan fails");
+        let token = recording.token();
+        assert!(token.ends_with(failing[0].as_str()), "{token}");
+        let again = sim(false).replay(&token);
+        let replayed = again.first_failure().expect("the replay fails too");
+        assert_eq!(replayed.write(), recording.write());
+        found.assert_violates("the first step was seen");
+    }
+
+    #[test]
+    #[should_panic(expected = "the first step was seen failed under plan coalesce-")]
+    fn a_failing_plan_is_a_failure() {
+        sim(false).explore(seeds(0..10)).assert_holds();
+    }
+
+    #[test]
+    fn the_twin_holds_under_every_plan() {
+        let found = sim(true).explore(seeds(0..10));
+        let plans = found.plans();
+        assert!(plans.made > 0 && plans.held() == plans.known);
+        found.assert_holds();
+    }
+
+    #[test]
+    fn plans_are_chosen_by_pattern_and_thinned() {
+        let made = |sim: Sim| {
+            let found = sim.explore(seeds(0..2));
+            let plans = found.plans();
+            (plans.made, plans.known)
+        };
+        let (all, known) = made(sim(false));
+        let of = |patterns: &[Pattern]| made(sim(false).plans(patterns.iter().copied())).0;
+        assert_eq!(all, known);
+        assert_eq!(Pattern::ALL.map(|one| of(&[one])).iter().sum::<u64>(), all);
+        assert_eq!(of(&[]), 0);
+        assert_eq!(made(sim(false).plans_at_most(3)), (3, known));
+        // A single seed is run alone.
+        assert_eq!(sim(false).explore(seeds(7..8)).plans().made, 0);
+        sim(false).plans([]).explore(seeds(0..10)).assert_holds();
+    }
+
+    #[test]
+    #[should_panic(expected = "this simulation has no plan `crash-99`")]
+    fn a_plan_that_there_is_not_is_told() {
+        let hash = sim(false).explore(seeds(0..2)).first_failure();
+        let token = hash.expect("a plan fails").token();
+        let hash = token.split('.').nth(1).expect("a hash");
+        let _never = sim(false).replay(&format!("v1.{hash}.crash-99"));
+    }
+}
+
 mod misbehaving {
     use std::panic::AssertUnwindSafe;
     use std::sync::atomic::{AtomicBool, Ordering};
