@@ -64,7 +64,7 @@ fn read(
         .collect();
     let scope = Scope::new(source, &crds);
     let words = scope.words();
-    check(source, scope).map_err(|issues| {
+    let program = check(source, scope).map_err(|issues| {
         let first = &issues[0];
         Error::at(
             &inside(place, source, first.line, first.column),
@@ -76,7 +76,61 @@ fn read(
                 hint: Some(hint(&first.message, &words)),
             },
         )
-    })
+    })?;
+    captured(case, source, place, &program)?;
+    Ok(program)
+}
+
+/// What an expression speaks of must be there in this scenario: a list that is always empty proves nothing.
+fn captured(case: &Case, source: &str, place: &Place, program: &Program) -> Result<()> {
+    let telemetry = &case.scenario.telemetry;
+    let services = !case.scenario.services.is_empty();
+    let no_services = "no service is declared: say under `services` what operators call";
+    let needs = [
+        ("effects", services, no_services),
+        ("calls", services, no_services),
+        (
+            "logs",
+            telemetry.logs,
+            "log lines are captured with `telemetry: {logs: true}`",
+        ),
+        (
+            "spans",
+            telemetry.spans,
+            "spans are captured with `telemetry: {spans: true}`",
+        ),
+        (
+            "metrics",
+            telemetry.scrape.is_some(),
+            "metrics are scraped with `telemetry: {scrape: 15s}`",
+        ),
+    ];
+    for (variable, there, hint) in needs {
+        if !there && program.mentions(variable) {
+            let (line, column) = position(source, variable);
+            return Err(Error::value(
+                &inside(place, source, line, column),
+                format!("`{variable}` is always empty in this scenario"),
+                hint,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where a word stands in an expression: line and column, from 1.
+fn position(source: &str, word: &str) -> (usize, usize) {
+    let inner = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    for (i, line) in source.lines().enumerate() {
+        for (at, _) in line.match_indices(word) {
+            let before = line[..at].chars().next_back();
+            let after = line[at + word.len()..].chars().next();
+            if !before.is_some_and(inner) && !after.is_some_and(|c| inner(c) && c != '.') {
+                return (i + 1, line[..at].chars().count() + 1);
+            }
+        }
+    }
+    (1, 1)
 }
 
 fn word(condition: &Condition) -> &'static str {
@@ -161,4 +215,38 @@ fn inside(start: &Place, text: &str, line: usize, column: usize) -> Place {
         .find(|c: char| !c.is_alphanumeric() && c != '_')
         .unwrap_or(raw.len() - at);
     Place::new(&start.source, line, column, word.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_the_variables_as_they_are() {
+        let manual = include_str!("../../docs/writing-a-scenario.md");
+        for variable in VARIABLES {
+            let row = format!(
+                "| `{}` | {} | {} |",
+                variable.name,
+                typed(variable.ty),
+                variable.says
+            );
+            assert!(manual.lines().any(|line| line == row), "no line\n{row}");
+        }
+    }
+
+    /// A type as the manual writes it: what a reader replaces stands as code.
+    fn typed(ty: &str) -> String {
+        match ty.split_once(": ") {
+            Some((path, ty)) => format!("`{path}`: {ty}"),
+            None => ty.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_word_is_found_as_a_word() {
+        let source = "requests.size() > 0 &&\n  r.logs == x && xlogs < logs.size()";
+        assert_eq!(position(source, "logs"), (2, 26));
+        assert_eq!(position(source, "spans"), (1, 1));
+    }
 }

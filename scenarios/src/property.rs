@@ -374,6 +374,11 @@ mod tests {
             "- {always: a, cel: 'write.size() < 3'}",
             "- {always: a, cel: writes.size()}",
             "- {always: a, cel: 'writes.all(a, writes.all(b, writes.all(c, a == b || b == c)))'}",
+            "- {always: a, cel: \"effects.all(e, e.kind != 'deleted')\"}",
+            "- always: a\n  cel: |\n    replicas.size() > 0 &&\n      logs.all(l, l.level != 'WARN')",
+            "- {always: a, cel: 'spans.all(s, s.ended)'}",
+            "- {always: a, cel: 'metrics.all(m, m.value < 3.0)'}",
+            "- {always: a, cel: 'metrics.all(m, m.valeu < 3.0)'}",
         ];
         let shown = cases.map(rendered).join("\n");
         insta::assert_snapshot!(shown);

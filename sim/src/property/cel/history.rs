@@ -1,6 +1,7 @@
 //! What has happened, as values of the language, and the variables bound to a moment.
 //!
-//! Owns the three histories, kept only where an expression mentions them. Does not own their types (`scope`).
+//! Owns the histories of the store, of requests and of reconciles, kept only where an expression mentions them. Does not own
+//! what happens outside the API server (`outside`) nor their types (`scope`).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use fake_apiserver::json;
 use fake_apiserver::json::Value;
 use fake_apiserver::store::Entry;
 
+use super::outside::Outside;
 use super::scope::Scope;
 use crate::event::{Event, Phase, ReconcileId, ReplicaId, RequestId, Who};
 use crate::property::View;
@@ -30,6 +32,7 @@ pub(super) struct History {
     request_at: BTreeMap<RequestId, usize>,
     reconciles: Vec<Value>,
     reconcile_at: BTreeMap<ReconcileId, usize>,
+    outside: Outside,
 }
 
 impl History {
@@ -38,12 +41,18 @@ impl History {
             keeps_writes: checked.mentions("writes"),
             keeps_requests: checked.mentions("requests"),
             keeps_reconciles: checked.mentions("reconciles"),
+            outside: Outside::new(checked),
             ..History::default()
         }
     }
 
-    /// Adds what happened.
-    pub(super) fn note(&mut self, record: &Record, entries: &[Arc<Entry>], view: &View<'_>) {
+    /// Adds what happened; true if there is something new outside the API server.
+    pub(super) fn note(
+        &mut self,
+        record: &Record,
+        entries: &[Arc<Entry>],
+        view: &View<'_>,
+    ) -> bool {
         if self.keeps_writes && !entries.is_empty() {
             self.note_writes(record, view);
         }
@@ -51,6 +60,7 @@ impl History {
             Event::RequestSent {
                 replica,
                 request,
+                reconcile,
                 call,
                 ..
             } if self.keeps_requests => {
@@ -63,6 +73,7 @@ impl History {
                     "namespace": call.namespace.as_str(),
                     "name": call.name.as_str(),
                     "subresource": call.subresource.as_str(),
+                    "reconcile": number(*reconcile),
                     "status": 0,
                     "at": span(record.at),
                 }));
@@ -86,6 +97,7 @@ impl History {
             } if self.keeps_reconciles => {
                 self.reconcile_at.insert(*reconcile, self.reconciles.len());
                 self.reconciles.push(json!({
+                    "id": number(Some(*reconcile)),
                     "replica": name(view, *replica),
                     "operator": view.operator_of(*replica),
                     "object": object.as_str(),
@@ -102,6 +114,23 @@ impl History {
             }
             _ => {}
         }
+        self.outside.note(record, view)
+    }
+
+    /// The list that a variable is.
+    fn list(&self, variable: &str) -> Option<Vec<&Value>> {
+        let outside = &self.outside;
+        Some(match variable {
+            "writes" => self.writes.iter().collect(),
+            "requests" => self.requests.iter().collect(),
+            "reconciles" => self.reconciles.iter().collect(),
+            "effects" => outside.effects.iter().collect(),
+            "calls" => outside.calls.iter().collect(),
+            "spans" => outside.spans.iter().collect(),
+            "logs" => outside.logs.iter().collect(),
+            "metrics" => outside.metrics().collect(),
+            _ => return None,
+        })
     }
 
     fn note_writes(&mut self, record: &Record, view: &View<'_>) {
@@ -137,13 +166,18 @@ impl History {
     }
 }
 
-fn name<'v>(view: &'v View<'_>, replica: ReplicaId) -> &'v str {
+pub(super) fn name<'v>(view: &'v View<'_>, replica: ReplicaId) -> &'v str {
     let of = view.replicas.iter().find(|one| one.id == replica);
     of.map_or("", |one| one.name.as_str())
 }
 
-fn span(at: SimTime) -> String {
+pub(super) fn span(at: SimTime) -> String {
     format!("{}us", at.as_us())
+}
+
+/// A reconcile's number; 0 for none.
+pub(super) fn number(reconcile: Option<ReconcileId>) -> i64 {
+    reconcile.map_or(0, |id| i64::try_from(id.0).unwrap_or(i64::MAX))
 }
 
 /// The variables at a moment.
@@ -215,9 +249,11 @@ impl<'v> Bindings<'v> for Bound<'v> {
     fn variable(&self, name: &str) -> Option<Val<'v>> {
         let view = self.view;
         let kinds = || self.scope.kinds.keys();
-        let items = |list: &'v [Value], of: &'v fake_apiserver::cel::Decl| {
-            Val::list(list.iter().map(|item| Val::of(item, Some(of))).collect())
-        };
+        if let Some(item) = self.scope.histories.get(name) {
+            let list = self.history.list(name)?;
+            let values = list.into_iter().map(|one| Val::of(one, Some(item)));
+            return Some(Val::list(values.collect()));
+        }
         Some(match name {
             "objects" => dict(kinds().map(|kind| (kind.clone(), self.list(kind)))),
             "named" => dict(kinds().map(|kind| (kind.clone(), self.map(kind)))),
@@ -241,9 +277,6 @@ impl<'v> Bindings<'v> for Bound<'v> {
                     (operator, Val::list(leaders))
                 }))
             }
-            "writes" => items(&self.history.writes, &self.scope.writes),
-            "requests" => items(&self.history.requests, &self.scope.requests),
-            "reconciles" => items(&self.history.reconciles, &self.scope.reconciles),
             "phase" => text(match view.phase {
                 Phase::Safety => "safety",
                 Phase::Liveness => "liveness",

@@ -1,6 +1,8 @@
-//! Properties written in CEL: conditions over objects, replicas and history, checked before a run and asked during it.
+//! Properties written in CEL: conditions over objects, replicas, history and telemetry, checked before a run and asked
+//! during it.
 //!
-//! Modules in reading order: `scope` (the variables and their types), `history` (what has happened, as values). Owns
+//! Modules in reading order: `scope` (the variables and their types), `history` (what has happened, as values), `outside`
+//! (the same of services, spans, log lines and metrics). Owns
 //! [`Program`] and when a condition is asked: after each record that can have changed what it speaks of. Does not own
 //! the language (`fake_apiserver::cel`) nor where expressions come from.
 //!
@@ -10,6 +12,7 @@
 //! Does not see: bodies of requests; versions of objects between two records.
 
 mod history;
+mod outside;
 mod scope;
 
 use std::sync::Arc;
@@ -92,7 +95,8 @@ impl Program {
         &self.source
     }
 
-    fn mentions(&self, variable: &str) -> bool {
+    /// Whether the expression speaks of a variable.
+    pub fn mentions(&self, variable: &str) -> bool {
         self.checked.mentions(variable)
     }
 
@@ -235,13 +239,13 @@ impl Property for Condition {
         view: &View<'_>,
         report: &mut Report,
     ) {
-        self.history.note(record, entries, view);
+        let outside = self.history.note(record, entries, view);
         if self.over {
             return;
         }
         match self.when {
             When::Always | When::Sometimes => {
-                if self.program.concerns(record, entries) {
+                if outside || self.program.concerns(record, entries) {
                     self.judge("it does not hold here", view, report);
                 }
             }
@@ -252,8 +256,8 @@ impl Property for Condition {
                         phase: Phase::Settled
                     }
                 );
-                let later = matches!(view.phase, Phase::Settled | Phase::Forced);
-                if settled || later && !entries.is_empty() && view.phase == Phase::Settled {
+                let later = view.phase == Phase::Settled && (outside || !entries.is_empty());
+                if settled || later {
                     self.judge("the world has settled and it does not hold", view, report);
                 }
             }

@@ -36,7 +36,7 @@ pub struct Variable {
 }
 
 /// All variables, in the order of the documents.
-pub const VARIABLES: [Variable; 9] = [
+pub const VARIABLES: [Variable; 14] = [
     Variable {
         name: "objects",
         ty: "objects.KIND: list",
@@ -67,12 +67,42 @@ pub const VARIABLES: [Variable; 9] = [
         name: "requests",
         ty: "list",
         says: "every request so far: `replica`, `operator`, `verb`, `resource`, `namespace`, `name`, `subresource`, `status` (0 \
-               until the server answers), `at`",
+               until the server answers), `reconcile` (the `id` of the reconcile that sent it; 0 outside), `at`",
     },
     Variable {
         name: "reconciles",
         ty: "list",
-        says: "every reconcile of kube's controller so far: `replica`, `operator`, `object`, `reason`, `at`, `ended`",
+        says: "every reconcile of kube's controller so far: `id`, `replica`, `operator`, `object`, `reason`, `at`, `ended`",
+    },
+    Variable {
+        name: "effects",
+        ty: "list",
+        says: "every change in the services so far: `service`, `kind` (`created`, `changed`, `deleted`, `cleaned-up`, `accepted`), \
+               `object`, `key` (the idempotency key), `by` (a replica; empty where the service did it by itself), `operator`, `at`",
+    },
+    Variable {
+        name: "calls",
+        ty: "list",
+        says: "every call of a service so far: `service`, `replica`, `operator`, `reconcile`, `method`, `path`, `key`, `status` (0 \
+               until the service answers), `at`",
+    },
+    Variable {
+        name: "spans",
+        ty: "list",
+        says: "every span of the operators so far: `replica`, `operator`, `reconcile`, `name`, `target`, `parent` (its name), \
+               `fields` (map(string, string)), `at`, `ended`, `took` (0s until it has ended); needs `telemetry.spans`",
+    },
+    Variable {
+        name: "logs",
+        ty: "list",
+        says: "every line that the operators logged so far: `replica`, `operator`, `reconcile`, `level`, `line`, `at`; needs \
+               `telemetry.logs`",
+    },
+    Variable {
+        name: "metrics",
+        ty: "list",
+        says: "the samples of each replica's last scrape: `replica`, `operator`, `name`, `labels` (map(string, string)), `value` \
+               (double), `at`; needs `telemetry.scrape`",
     },
     Variable {
         name: "phase",
@@ -98,9 +128,8 @@ pub(super) struct Kind {
 pub struct Scope {
     environment: Environment,
     pub(super) kinds: BTreeMap<String, Kind>,
-    pub(super) writes: Arc<Decl>,
-    pub(super) requests: Arc<Decl>,
-    pub(super) reconciles: Arc<Decl>,
+    /// What each history is a list of.
+    pub(super) histories: BTreeMap<&'static str, Arc<Decl>>,
 }
 
 impl Scope {
@@ -125,51 +154,15 @@ impl Scope {
                 decl: declare_kind(schema, &row.kind, SIZES),
             });
         }
-        let (text, span) = (short, || Decl::of(Type::Duration));
-        let int = || Decl::of(Type::Int);
-        let flag = || Decl::of(Type::Bool);
-        let writes = Decl::object(
-            "Write",
-            vec![
-                ("by", text()),
-                ("operator", text()),
-                ("verb", text()),
-                ("resource", text()),
-                ("namespace", text()),
-                ("name", text()),
-                ("fields", list(text(), SIZES.entries)),
-                ("revision", int()),
-                ("at", span()),
-            ],
-        );
-        let requests = Decl::object(
-            "Request",
-            vec![
-                ("replica", text()),
-                ("operator", text()),
-                ("verb", text()),
-                ("resource", text()),
-                ("namespace", text()),
-                ("name", text()),
-                ("subresource", text()),
-                ("status", int()),
-                ("at", span()),
-            ],
-        );
-        let reconciles = Decl::object(
-            "Reconcile",
-            vec![
-                ("replica", text()),
-                ("operator", text()),
-                ("object", text()),
-                ("reason", text()),
-                ("at", span()),
-                ("ended", flag()),
-            ],
-        );
+        let (text, span) = (short, || scalar(Type::Duration));
+        let histories = histories();
         let replica = Decl::object(
             "Replica",
-            vec![("name", text()), ("operator", text()), ("running", flag())],
+            vec![
+                ("name", text()),
+                ("operator", text()),
+                ("running", scalar(Type::Bool)),
+            ],
         );
         let by_kind = |name: &str, wrap: fn(Arc<Decl>) -> Arc<Decl>| {
             let field = |(kind, of): (&String, &Kind)| {
@@ -185,7 +178,7 @@ impl Scope {
                 open: false,
             })))
         };
-        let environment = Environment::with(vec![
+        let mut variables = vec![
             (
                 "objects",
                 by_kind("objects", |decl| list(decl, OBJECTS_MAX)),
@@ -193,18 +186,15 @@ impl Scope {
             ("named", by_kind("named", |decl| map(decl, OBJECTS_MAX))),
             ("replicas", list(replica, REPLICAS_MAX)),
             ("leaders", map(list(text(), REPLICAS_MAX), REPLICAS_MAX)),
-            ("writes", list(writes.clone(), HISTORY_MAX)),
-            ("requests", list(requests.clone(), HISTORY_MAX)),
-            ("reconciles", list(reconciles.clone(), HISTORY_MAX)),
             ("phase", text()),
             ("now", span()),
-        ]);
+        ];
+        let lists = histories.iter();
+        variables.extend(lists.map(|(name, item)| (*name, list(item.clone(), HISTORY_MAX))));
         Scope {
-            environment,
+            environment: Environment::with(variables),
             kinds,
-            writes,
-            requests,
-            reconciles,
+            histories,
         }
     }
 
@@ -236,6 +226,143 @@ impl Scope {
     }
 }
 
+/// What the entries of the histories are.
+fn histories() -> BTreeMap<&'static str, Arc<Decl>> {
+    let (text, span) = (short, || scalar(Type::Duration));
+    let (int, flag) = (|| scalar(Type::Int), || scalar(Type::Bool));
+    let texts = || map(text(), SIZES.entries);
+    BTreeMap::from([
+        (
+            "writes",
+            Decl::object(
+                "Write",
+                vec![
+                    ("by", text()),
+                    ("operator", text()),
+                    ("verb", text()),
+                    ("resource", text()),
+                    ("namespace", text()),
+                    ("name", text()),
+                    ("fields", list(text(), SIZES.entries)),
+                    ("revision", int()),
+                    ("at", span()),
+                ],
+            ),
+        ),
+        (
+            "requests",
+            Decl::object(
+                "Request",
+                vec![
+                    ("replica", text()),
+                    ("operator", text()),
+                    ("reconcile", int()),
+                    ("verb", text()),
+                    ("resource", text()),
+                    ("namespace", text()),
+                    ("name", text()),
+                    ("subresource", text()),
+                    ("status", int()),
+                    ("at", span()),
+                ],
+            ),
+        ),
+        (
+            "reconciles",
+            Decl::object(
+                "Reconcile",
+                vec![
+                    ("id", int()),
+                    ("replica", text()),
+                    ("operator", text()),
+                    ("object", text()),
+                    ("reason", text()),
+                    ("at", span()),
+                    ("ended", flag()),
+                ],
+            ),
+        ),
+        (
+            "effects",
+            Decl::object(
+                "Effect",
+                vec![
+                    ("service", text()),
+                    ("kind", text()),
+                    ("object", text()),
+                    ("key", text()),
+                    ("by", text()),
+                    ("operator", text()),
+                    ("at", span()),
+                ],
+            ),
+        ),
+        (
+            "calls",
+            Decl::object(
+                "Call",
+                vec![
+                    ("service", text()),
+                    ("replica", text()),
+                    ("operator", text()),
+                    ("reconcile", int()),
+                    ("method", text()),
+                    ("path", text()),
+                    ("key", text()),
+                    ("status", int()),
+                    ("at", span()),
+                ],
+            ),
+        ),
+        (
+            "spans",
+            Decl::object(
+                "Span",
+                vec![
+                    ("replica", text()),
+                    ("operator", text()),
+                    ("reconcile", int()),
+                    ("name", text()),
+                    ("target", text()),
+                    ("parent", text()),
+                    ("fields", texts()),
+                    ("at", span()),
+                    ("ended", flag()),
+                    ("took", span()),
+                ],
+            ),
+        ),
+        (
+            "logs",
+            Decl::object(
+                "LogLine",
+                vec![
+                    ("replica", text()),
+                    ("operator", text()),
+                    ("reconcile", int()),
+                    ("level", text()),
+                    ("line", text()),
+                    ("at", span()),
+                ],
+            ),
+        ),
+        (
+            "metrics",
+            Decl::object(
+                "Sample",
+                vec![
+                    ("replica", text()),
+                    ("operator", text()),
+                    ("name", text()),
+                    ("labels", texts()),
+                    ("value", scalar(Type::Double)),
+                    ("at", span()),
+                ],
+            ),
+        ),
+    ])
+}
+
 fn sized(of: &Decl, items: Arc<Decl>, elements_max: u64) -> Arc<Decl> {
     Arc::new(Decl {
         ty: of.ty.clone(),
@@ -248,10 +375,18 @@ fn sized(of: &Decl, items: Arc<Decl>, elements_max: u64) -> Arc<Decl> {
 
 /// A text that is not long.
 fn short() -> Arc<Decl> {
-    let open = Decl::of(Type::String);
+    bounded(Type::String, SIZES.text)
+}
+
+/// What takes one look to compare.
+fn scalar(ty: Type) -> Arc<Decl> {
+    bounded(ty, 1)
+}
+
+fn bounded(ty: Type, elements_max: u64) -> Arc<Decl> {
     Arc::new(Decl {
-        ty: open.ty.clone(),
-        elements_max: SIZES.text,
+        ty,
+        elements_max,
         bytes_min: 1,
         items: None,
         list_kind: fake_apiserver::cel::types::ListKind::Atomic,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::property::cel::{COST_MAX, Program, Scope, When, property};
 
-fn asked(name: &str, when: When, source: &str) -> crate::property::PropertySpec {
+pub(super) fn asked(name: &str, when: When, source: &str) -> crate::property::PropertySpec {
     let program = Program::new(source, Scope::new(source, &[]));
     property(
         name,

@@ -2,6 +2,7 @@
 
 mod bounded_requests;
 mod cel;
+mod cel_outside;
 mod closures;
 mod converges;
 mod directed;
