@@ -56,14 +56,13 @@ pub fn uid_from(high: u64, low: u64) -> String {
     let high = (high & !0xf000) | 0x4000;
     let low = (low & !(0b11 << 62)) | (0b10 << 62);
     let bits = (u128::from(high) << 64) | u128::from(low);
-    let mut text = String::with_capacity(36);
-    for i in 0..32 {
-        if matches!(i, 8 | 12 | 16 | 20) {
-            text.push('-');
-        }
-        text.push(HEX[((bits >> (124 - 4 * i)) & 15) as usize] as char);
+    let mut text = vec![b'-'; 36];
+    let digits = (0..36).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
+    for (at, byte) in digits.step_by(2).zip(bits.to_be_bytes()) {
+        text[at] = HEX[usize::from(byte >> 4)];
+        text[at + 1] = HEX[usize::from(byte & 15)];
     }
-    text
+    String::from_utf8(text).expect("hexadecimal digits are ASCII")
 }
 
 /// A generated name suffix from 64 random bits.

@@ -30,6 +30,50 @@ pub(crate) fn compare(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison 
     }
 }
 
+/// The fields that an object takes by coming new: those of its comparison with an empty one.
+pub(crate) fn added(shape: Shape<'_>, new: &Value) -> FieldSet {
+    static EMPTY: Value = Value::Object(Map::new());
+    let (taken, _) = born(shape, Some(&EMPTY), new);
+    taken
+}
+
+/// What [`walk`] finds taken below a node and at it, where the old side is the zero value of a struct field or nothing.
+fn born(shape: Shape<'_>, zero: Option<&Value>, new: &Value) -> (FieldSet, bool) {
+    let mut taken = FieldSet::new();
+    match new {
+        Value::Object(map) if shape.is_granular_map() && !map.is_empty() => {
+            let struct_is = zero.is_some_and(Value::is_object);
+            for (key, value) in map {
+                let zero = if struct_is { shape.zero(key) } else { None };
+                let (below, itself) = born(shape.child(key), zero, value);
+                if itself || !below.is_empty() {
+                    taken.put(field_key(key), below, itself);
+                }
+            }
+        }
+        Value::Array(items) if !items.is_empty() && !shape.list().is_atomic() => {
+            let list = shape.list();
+            let mut elements: BTreeMap<CompactString, Option<&Value>> = BTreeMap::new();
+            for item in items {
+                if let Ok(key) = list.key_of(item) {
+                    // Duplicates count as one atomic thing.
+                    let seen = elements.entry(key).and_modify(|item| *item = None);
+                    seen.or_insert(Some(item));
+                }
+            }
+            for (key, item) in elements {
+                let below = item.map(|item| born(list.items, None, item).0);
+                taken.put(key, below.unwrap_or_default(), true);
+            }
+        }
+        _ => return (taken, zero.is_none_or(|zero| !same(zero, new))),
+    }
+    let itself = zero.is_none_or(|zero| {
+        !matches!(Kind::of(zero), Kind::Null) && Kind::of(zero) != Kind::of(new)
+    });
+    (taken, itself)
+}
+
 /// Structured-merge-diff's equality: numbers by value, all else as it is.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {

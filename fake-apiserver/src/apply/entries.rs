@@ -95,27 +95,30 @@ impl Entry {
 
     /// The entry as stored.
     pub(crate) fn write(self) -> Value {
-        let mut map = Map::with_capacity(7);
-        map.insert("apiVersion", self.api_version);
-        map.insert("fieldsType", CompactString::const_new("FieldsV1"));
-        map.insert("fieldsV1", self.fields.into_value());
-        map.insert("manager", self.manager);
+        const fn key(name: &'static str) -> CompactString {
+            CompactString::const_new(name)
+        }
         let operation = if self.applied { "Apply" } else { "Update" };
-        map.insert("operation", CompactString::const_new(operation));
+        let mut fields = Vec::with_capacity(7);
+        fields.push((key("apiVersion"), self.api_version.into()));
+        fields.push((key("fieldsType"), key("FieldsV1").into()));
+        fields.push((key("fieldsV1"), self.fields.into_value()));
+        fields.push((key("manager"), self.manager.into()));
+        fields.push((key("operation"), key(operation).into()));
         if !self.subresource.is_empty() {
-            map.insert("subresource", self.subresource);
+            fields.push((key("subresource"), self.subresource.into()));
         }
         if let Some(time) = self.time {
-            map.insert("time", time);
+            fields.push((key("time"), time.into()));
         }
-        Value::Object(map)
+        Value::Object(Map::from_sorted(fields))
     }
 
     /// The order of entries (F7): operation, time (none first), manager, version, subresource.
     fn order(&self, other: &Entry) -> std::cmp::Ordering {
-        let key = |entry: &Entry| (!entry.applied, entry.time.clone());
-        key(self)
-            .cmp(&key(other))
+        let operation = (!self.applied).cmp(&!other.applied);
+        operation
+            .then_with(|| self.time.cmp(&other.time))
             .then_with(|| self.manager.cmp(&other.manager))
             .then_with(|| self.api_version.cmp(&other.api_version))
             .then_with(|| self.subresource.cmp(&other.subresource))

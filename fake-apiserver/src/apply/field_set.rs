@@ -88,9 +88,9 @@ impl FieldSet {
     /// Removes members of one node, leaving what is below them.
     pub(crate) fn drop_members_below(&mut self, node: &str, members: &[&str]) {
         change_below(&mut self.0, node, |node| {
-            for member in members {
-                drop_member(node, &[member]);
-            }
+            node.retain(|key, node| {
+                !members.contains(&key) || change_node(node.make_object(), |_| Some(false))
+            });
             None
         });
     }

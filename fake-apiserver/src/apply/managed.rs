@@ -4,7 +4,7 @@
 //! Source: apimachinery `util/managedfields/internal/{fieldmanager,managedfieldsupdater,stripmeta,skipnonapplied}.go`,
 //! structured-merge-diff v6 `merge/update.go`.
 
-use super::compare::{Comparison, compare};
+use super::compare::{Comparison, added, compare};
 use super::entries::{self, Entry};
 use super::field_set::{FieldSet, SELF, children, is_member};
 use super::ignored::Ignored;
@@ -62,10 +62,9 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
     let sent = take_managed_fields(new);
     let Some(live) = live else {
         // F8: what a client sends with a create is dropped.
-        let empty = Value::object();
         let mut entries = Vec::new();
-        if converts(tracking, std::iter::empty(), [&empty, &*new]) {
-            record(tracking, &empty, new, &mut entries, tracking.manager);
+        if converts(tracking, std::iter::empty(), &[&*new]) {
+            entries.extend(first(tracking, new));
         }
         return entries::write(new, entries);
     };
@@ -80,7 +79,7 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
         return;
     }
     let versions = entries.iter().map(|entry| entry.api_version.as_str());
-    if !converts(tracking, versions, [live, &*new]) {
+    if !converts(tracking, versions, &[live, &*new]) {
         return;
     }
     entries.retain(known);
@@ -95,7 +94,7 @@ pub fn track(tracking: &Tracking<'_>, live: Option<&Value>, new: &mut Value) {
 fn converts<'e>(
     tracking: &Tracking<'_>,
     versions: impl Iterator<Item = &'e str>,
-    values: [&Value; 2],
+    values: &[&Value],
 ) -> bool {
     if tracking.schema.name().is_some() {
         return true;
@@ -142,6 +141,33 @@ pub(crate) fn take_managed_fields(object: &mut Value) -> Option<Value> {
         .remove("managedFields")
 }
 
+/// The entry of an object that comes new; none if nothing of it is tracked.
+fn first(tracking: &Tracking<'_>, new: &Value) -> Option<Entry> {
+    let mut fields = added(tracking.shape(), new);
+    debug_assert_eq!(
+        compare(tracking.shape(), &Value::object(), new),
+        Comparison {
+            taken: fields.clone(),
+            removed: FieldSet::new()
+        },
+        "what comes new is what differs from nothing"
+    );
+    tracking.ignored.filter(&mut fields);
+    strip(&mut fields);
+    (!fields.is_empty()).then(|| update_entry(tracking, tracking.manager, fields))
+}
+
+fn update_entry(tracking: &Tracking<'_>, manager: &str, fields: FieldSet) -> Entry {
+    Entry {
+        manager: manager.into(),
+        applied: false,
+        api_version: tracking.api_version.into(),
+        subresource: tracking.subresource.into(),
+        time: tracking.time(),
+        fields,
+    }
+}
+
 /// Books the difference of two objects on a manager's Update entry.
 pub(crate) fn record(
     tracking: &Tracking<'_>,
@@ -152,26 +178,37 @@ pub(crate) fn record(
 ) {
     let changes = changes(tracking, tracking.shape(), old, new);
     let mut versions = Versions::new(tracking, old, new, changes);
+    let mut own = update_entry(tracking, manager, FieldSet::new());
+    let last = entries.iter().position(|entry| entry.same_manager(&own));
+    if let Some(at) = last
+        && entries[at].holds(&versions.own)
+    {
+        // Mostly a manager writes what it wrote before: its fields stay as they are.
+        entries[at].time = own.time;
+        return settle(&mut versions, entries, Some(at));
+    }
     settle(&mut versions, entries, None);
-    let mut taken = versions.own.taken;
-    strip(&mut taken);
-    if taken.is_empty() {
+    own.fields = versions.own.taken;
+    strip(&mut own.fields);
+    if own.fields.is_empty() {
         return;
     }
-    let mut own = Entry {
-        manager: manager.into(),
-        applied: false,
-        api_version: tracking.api_version.into(),
-        subresource: tracking.subresource.into(),
-        time: tracking.time(),
-        fields: taken,
-    };
     match entries.iter_mut().find(|entry| entry.same_manager(&own)) {
         Some(entry) => {
             own.fields.union(std::mem::take(&mut entry.fields));
             *entry = own;
         }
         None => entries.push(own),
+    }
+}
+
+impl Entry {
+    /// True if a change takes fields that the entry has anyway, and nothing else happens.
+    fn holds(&self, changes: &Comparison) -> bool {
+        let taken = &changes.taken;
+        let stripped = TOP.iter().any(|key| taken.tree().contains_key(key));
+        let something = !taken.is_empty() && changes.removed.is_empty();
+        something && !stripped && self.fields.contains(taken)
     }
 }
 
@@ -261,9 +298,11 @@ impl<'a, 't> Versions<'a, 't> {
     }
 }
 
+/// Fields of an object of which at least the node itself is never tracked.
+const TOP: [&str; 3] = ["f:apiVersion", "f:kind", "f:metadata"];
+
 /// Takes out what is never tracked (F7).
 pub(crate) fn strip(set: &mut FieldSet) {
-    const TOP: [&str; 3] = ["f:apiVersion", "f:kind", "f:metadata"];
     const METADATA: [&str; 8] = [
         "f:name",
         "f:namespace",
@@ -337,15 +376,11 @@ pub fn keep_times(old: &Value, new: &mut Value) {
     else {
         return;
     };
-    let but_time = |a: &Value, b: &Value| same_but("time", a, b);
-    let times_only = stored != sent
-        && stored.len() == sent.len()
-        && stored.iter().zip(sent).all(|(a, b)| but_time(a, b));
     let (Some(a), Some(b)) = (old.as_object(), new.as_object()) else {
         return;
     };
-    let rest_equal = times_only
-        && a.len() == b.len()
+    // Most writes change something, which shows at once; the lists are compared last.
+    let rest_equal = a.len() == b.len()
         && a.iter().zip(b.iter()).all(|((k1, v1), (k2, v2))| {
             k1 == k2
                 && if k1 == "metadata" {
@@ -354,7 +389,12 @@ pub fn keep_times(old: &Value, new: &mut Value) {
                     v1 == v2
                 }
         });
-    if rest_equal {
+    let but_time = |a: &Value, b: &Value| same_but("time", a, b);
+    let times_only = rest_equal
+        && stored != sent
+        && stored.len() == sent.len()
+        && stored.iter().zip(sent).all(|(a, b)| but_time(a, b));
+    if times_only {
         let stored = stored.clone();
         new.set(&path, Value::Array(stored));
     }

@@ -24,6 +24,13 @@ impl Map {
         }
     }
 
+    /// An object of fields that are in order, each once.
+    pub(crate) fn from_sorted(fields: Vec<(CompactString, Value)>) -> Map {
+        // Invariant: keys strictly increase.
+        debug_assert!(fields.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        Map { fields }
+    }
+
     /// A copy without one of the fields.
     pub fn clone_without(&self, key: &str) -> Map {
         // Room for one more: what is left out here often comes back in another form.
@@ -35,7 +42,7 @@ impl Map {
     /// Adds a field whose key is above all others; hands it back if it is not.
     pub fn push(&mut self, key: CompactString, value: Value) -> Result<(), (CompactString, Value)> {
         match self.fields.last() {
-            Some((last, _)) if *last >= key => Err((key, value)),
+            Some((last, _)) if last.as_str() >= key.as_str() => Err((key, value)),
             _ => {
                 self.fields.push((key, value));
                 Ok(())

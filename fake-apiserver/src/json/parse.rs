@@ -43,6 +43,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
 pub fn parse_with(bytes: &[u8], policy: Duplicates) -> Result<Parsed, ParseError> {
     let mut parser = Parser {
         bytes,
+        text: std::str::from_utf8(bytes).ok(),
         at: 0,
         depth: 0,
         policy,
@@ -61,6 +62,19 @@ pub fn parse_with(bytes: &[u8], policy: Duplicates) -> Result<Parsed, ParseError
     }
 }
 
+/// Bytes at which the plain part of a string ends.
+const STRING_ENDS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < 0x20 {
+        table[i] = true;
+        i += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
 enum Step {
     Key(CompactString),
     Index(usize),
@@ -68,6 +82,8 @@ enum Step {
 
 struct Parser<'a> {
     bytes: &'a [u8],
+    /// The same where all of it is UTF-8, so that its strings need not be looked at one by one.
+    text: Option<&'a str>,
     at: usize,
     depth: usize,
     policy: Duplicates,
@@ -316,16 +332,16 @@ impl Parser<'_> {
         let start = self.at;
         // The common case has nothing to unescape and is copied once.
         let rest = &self.bytes[start..];
-        let ends = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+        let ends = |byte: &u8| STRING_ENDS[*byte as usize];
         let length = rest.iter().position(ends).unwrap_or(rest.len());
         self.at = start + length;
         match self.peek() {
             Some(b'"') => {
-                let raw = &self.bytes[start..self.at];
+                let range = start..self.at;
                 self.at += 1;
-                return Ok(match std::str::from_utf8(raw) {
-                    Ok(text) => CompactString::from(text),
-                    Err(_) => CompactString::from_utf8_lossy(raw),
+                return Ok(match self.text.and_then(|text| text.get(range.clone())) {
+                    Some(text) => CompactString::from(text),
+                    None => CompactString::from_utf8_lossy(&self.bytes[range]),
                 });
             }
             Some(b'\\') => {}

@@ -214,7 +214,11 @@ impl Decoder {
             return Ok(());
         };
         let length = self.path.len();
+        let texts = element.is_text();
         for (key, item) in map.iter_mut() {
+            if texts && item.is_string() {
+                continue;
+            }
             if item.is_null() {
                 *item = zero(element);
                 if element.special == Special::None && element.kind == Type::Array {
@@ -238,12 +242,19 @@ impl Decoder {
             if failure.is_some() {
                 return true;
             }
+            let field = schema.field(key);
+            if let (Some(field), Value::String(text)) = (field, &*value)
+                && field.schema().is_text()
+            {
+                // Texts are most of an object; they need no path.
+                return field.pointer || field.kept || !text.is_empty();
+            }
             if length > 0 {
                 self.path.push('.');
             }
             self.path.push_str(key);
             cut_path(&mut self.path);
-            let keep = match schema.field(key) {
+            let keep = match field {
                 None => {
                     note(&mut self.unknown, &self.path);
                     false

@@ -374,6 +374,11 @@ impl Schema {
         self.values.as_ref().map(Child::get)
     }
 
+    /// True for plain strings, of which any will do.
+    pub(crate) fn is_text(&self) -> bool {
+        self.kind == Type::String && self.special == Special::None
+    }
+
     /// True for a map (any keys) rather than an object with fields.
     pub fn is_map(&self) -> bool {
         self.values.is_some()

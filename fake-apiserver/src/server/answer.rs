@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::create::from_storage;
 use crate::json::{self, Map, Value};
@@ -18,6 +18,9 @@ use crate::status::{Status, go_quote};
 use crate::store::{Object, itoa};
 use crate::table::{self, Printer};
 use crate::time::Timestamp;
+
+/// What every answer says to caches unless it says something else.
+const UNCACHED: &str = "no-cache, private";
 
 /// What a verb answers.
 #[derive(Debug)]
@@ -148,6 +151,15 @@ fn raw(
     warnings: &[String],
     body: Bytes,
 ) -> Response<Bytes> {
+    if headers.is_empty() && warnings.is_empty() && !content_type.is_empty() {
+        // Nearly every answer, put together without a builder.
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCACHED));
+        return response;
+    }
     let mut builder = Response::builder().status(code);
     if !content_type.is_empty() {
         let content_type = HeaderValue::from_static(content_type);
@@ -157,7 +169,7 @@ fn raw(
         builder = builder.header(*name, value);
     }
     if !headers.iter().any(|(name, _)| *name == "cache-control") {
-        let uncached = HeaderValue::from_static("no-cache, private");
+        let uncached = HeaderValue::from_static(UNCACHED);
         builder = builder.header(header::CACHE_CONTROL, uncached);
     }
     for warning in warnings {

@@ -215,15 +215,16 @@ pub(super) fn given_name(object: &Value) -> &str {
 /// C1: what a client cannot set.
 pub(super) fn wipe_system_fields(object: &mut Value) {
     let metadata = object.make_object().object("metadata");
-    for field in [
-        "creationTimestamp",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "selfLink",
-        "uid",
-    ] {
-        metadata.remove(field);
-    }
+    metadata.retain(|field, _| {
+        !matches!(
+            field,
+            "creationTimestamp"
+                | "deletionGracePeriodSeconds"
+                | "deletionTimestamp"
+                | "selfLink"
+                | "uid"
+        )
+    });
 }
 
 fn fill_system_fields(s: &mut Session<'_>, row: &Resource, object: &mut Value) {

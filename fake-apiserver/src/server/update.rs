@@ -371,7 +371,8 @@ fn validate(
     if row.is_custom() {
         // L6: and first as if it were new.
         let names = row.strategy.names();
-        metadata::validate(&mut errors, &metadata, row.namespaced, names, false);
+        let before = &old["metadata"];
+        metadata::validate_again(&mut errors, &metadata, before, row.namespaced, names, false);
     }
     let before = errors.causes.len();
     metadata::validate_update(&mut errors, &metadata, &old["metadata"], false);

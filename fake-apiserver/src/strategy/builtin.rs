@@ -103,10 +103,11 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
 }
 
 /// The checks of a new object's metadata, which many kinds repeat on update.
-pub fn validate_metadata(errors: &mut Errors, cx: &Cx<'_>, object: &Value) {
-    let root = At::root(object);
+pub fn validate_metadata(errors: &mut Errors, cx: &Cx<'_>, new: &Value, old: &Value) {
+    let root = At::root(new);
+    let (metadata, old) = (root.field("metadata"), &old["metadata"]);
     let (namespaced, names) = (cx.resource.namespaced, cx.resource.strategy.names());
-    metadata::validate(errors, &root.field("metadata"), namespaced, names, true);
+    metadata::validate_again(errors, &metadata, old, namespaced, names, true);
 }
 
 /// A path below a domain, like `acme.io/foo`.

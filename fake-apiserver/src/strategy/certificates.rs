@@ -97,7 +97,7 @@ impl Strategy for SigningRequests {
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(new);
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         request(&mut errors, &root);
         let status = root.field("status");
         let conditions = status.field("conditions");

@@ -67,7 +67,7 @@ impl Strategy for Claims {
             }
             return errors.causes;
         }
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         spec(&mut errors, &root.field("spec"));
         update(
             &mut errors,
@@ -330,7 +330,7 @@ impl Strategy for Volumes {
             return Vec::new();
         }
         let root = At::root(new);
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         let spec = root.field("spec");
         volume(&mut errors, &spec);
         let source = |spec: &Value| {

@@ -32,11 +32,11 @@ impl Strategy for ConfigMaps {
         let mut errors = Errors::default();
         let root = At::root(new);
         // B3: the strategy checks the new object, and the check of the change does so again.
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         let wrong = !errors.is_empty();
         frozen(&mut errors, &root, old, &["data", "binaryData"]);
         if wrong {
-            super::validate_metadata(&mut errors, cx, new);
+            super::validate_metadata(&mut errors, cx, new, old);
         }
         config_map(&mut errors, &root);
         errors.causes
@@ -111,9 +111,9 @@ impl Strategy for Secrets {
         errors.immutable(&root.field("type"), &old["type"]);
         frozen(&mut errors, &root, old, &["data"]);
         let before = errors.causes.len();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         if errors.causes.len() > before {
-            super::validate_metadata(&mut errors, cx, new);
+            super::validate_metadata(&mut errors, cx, new, old);
         }
         secret(&mut errors, &root);
         if errors.is_empty() && new["data"] != old["data"] {
@@ -214,9 +214,9 @@ fn secret(errors: &mut Errors, root: &At) {
 pub struct ServiceAccounts;
 
 impl Strategy for ServiceAccounts {
-    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
+    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.causes
     }
 }

@@ -33,7 +33,7 @@ impl Strategy for EndpointsObjects {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         if !semantically_equal(&new["subsets"], &old["subsets"]) {
             subsets(&mut errors, &At::root(new).field("subsets"));
         }
@@ -101,7 +101,7 @@ impl Strategy for EndpointSlices {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         let root = At::root(new);
         if new["addressType"] == old["addressType"] {
             slice(&mut errors, &root);

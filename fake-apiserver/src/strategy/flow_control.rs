@@ -86,18 +86,23 @@ impl Strategy for FlowSchemas {
         errors.causes
     }
 
-    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
-        validated_anew(self, cx, new)
+    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
+        validated_anew(self, cx, new, old)
     }
 }
 
 /// A change is held to what holds for a new object; a change of the status to nothing.
-fn validated_anew(strategy: &dyn Strategy, cx: &mut Cx<'_>, new: &Value) -> Vec<Cause> {
+fn validated_anew(
+    strategy: &dyn Strategy,
+    cx: &mut Cx<'_>,
+    new: &Value,
+    old: &Value,
+) -> Vec<Cause> {
     if cx.subresource == "status" {
         return Vec::new();
     }
     let mut errors = Errors::default();
-    super::validate_metadata(&mut errors, cx, new);
+    super::validate_metadata(&mut errors, cx, new, old);
     errors.causes.extend(strategy.validate_create(cx, new));
     errors.causes
 }
@@ -297,8 +302,8 @@ impl Strategy for PriorityLevels {
         errors.causes
     }
 
-    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
-        validated_anew(self, cx, new)
+    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
+        validated_anew(self, cx, new, old)
     }
 }
 

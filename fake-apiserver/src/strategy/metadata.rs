@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::json::Value;
+use crate::json::{Map, Value};
 use crate::status::{Cause, go_quote};
 
 use super::field::{At, Errors, IMMUTABLE};
@@ -53,12 +53,42 @@ pub fn validate(
     }
 }
 
+/// [`validate`] for an object whose stored metadata has passed it: what says the same is right still.
+pub fn validate_again(
+    errors: &mut Errors,
+    metadata: &At,
+    old: &Value,
+    namespaced: bool,
+    names: Names,
+    built_in: bool,
+) {
+    if !is_unchanged(metadata.value(), old) {
+        return validate(errors, metadata, namespaced, names, built_in);
+    }
+    errors.non_negative(&metadata.field("generation"));
+    managed_fields(errors, &metadata.field("managedFields"));
+}
+
+/// True if metadata says what the stored one says, apart from what most writes change.
+fn is_unchanged(new: &Value, old: &Value) -> bool {
+    let (Value::Object(new), Value::Object(old)) = (new, old) else {
+        return false;
+    };
+    let said = |map| {
+        Map::iter(map)
+            .filter(|(key, _)| !matches!(*key, "generation" | "managedFields" | "resourceVersion"))
+    };
+    said(new).eq(said(old))
+}
+
 /// The metadata of a changed object against the stored one. `built_in` as in [`validate`].
 pub fn validate_update(errors: &mut Errors, metadata: &At, old: &Value, built_in: bool) {
-    if old
-        .get("deletionTimestamp")
-        .is_some_and(|time| !time.is_null())
-    {
+    let unchanged = is_unchanged(metadata.value(), old);
+    let terminating = |old: &Value| {
+        let time = old.get("deletionTimestamp");
+        time.is_some_and(|time| !time.is_null())
+    };
+    if !unchanged && terminating(old) {
         no_new_finalizers(errors, &metadata.field("finalizers"), &old["finalizers"]);
     }
     let version = metadata.field("resourceVersion");
@@ -69,26 +99,28 @@ pub fn validate_update(errors: &mut Errors, metadata: &At, old: &Value, built_in
     if generation.int().unwrap_or(0) < old["generation"].as_i64().unwrap_or(0) {
         errors.invalid(&generation, "must not be decremented");
     }
-    for name in [
-        "name",
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
-        let at = metadata.field(name);
-        let (new, old) = (at.value(), &old[name]);
-        let both_empty = at.text().is_empty()
-            && old.as_str().unwrap_or_default().is_empty()
-            && new.as_i64() == old.as_i64();
-        if new != old && !both_empty {
-            errors.invalid(&at, IMMUTABLE);
+    if !unchanged {
+        for name in [
+            "name",
+            "namespace",
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
+            let at = metadata.field(name);
+            let (new, old) = (at.value(), &old[name]);
+            let both_empty = at.text().is_empty()
+                && old.as_str().unwrap_or_default().is_empty()
+                && new.as_i64() == old.as_i64();
+            if new != old && !both_empty {
+                errors.invalid(&at, IMMUTABLE);
+            }
         }
+        labels(errors, &metadata.field("labels"));
+        annotations(errors, &metadata.field("annotations"));
+        owner_references(errors, &metadata.field("ownerReferences"));
     }
-    labels(errors, &metadata.field("labels"));
-    annotations(errors, &metadata.field("annotations"));
-    owner_references(errors, &metadata.field("ownerReferences"));
     managed_fields(errors, &metadata.field("managedFields"));
     if built_in {
         standard_finalizers(errors, &metadata.field("finalizers"));

@@ -56,7 +56,7 @@ impl Strategy for Ingresses {
                 used,
             );
         } else {
-            super::validate_metadata(&mut errors, cx, new);
+            super::validate_metadata(&mut errors, cx, new, old);
             ingress(&mut errors, &root.field("spec"));
         }
         errors.causes
@@ -239,7 +239,7 @@ impl Strategy for IngressClasses {
         let root = At::root(new);
         let spec = root.field("spec");
         errors.immutable(&spec.field("controller"), &old["spec"]["controller"]);
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         class_spec(&mut errors, &spec);
         errors.causes
     }

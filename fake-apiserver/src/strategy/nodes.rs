@@ -84,7 +84,7 @@ impl Strategy for Nodes {
         let mut errors = Errors::default();
         // The main endpoint checks the new object and then the change, which repeats some of it.
         if cx.subresource.is_empty() {
-            super::validate_metadata(&mut errors, cx, new);
+            super::validate_metadata(&mut errors, cx, new, old);
             errors.causes.extend(self.validate_create(cx, new));
         }
         update(&mut errors, new, old);

@@ -36,9 +36,9 @@ impl Strategy for LimitRanges {
         errors.causes
     }
 
-    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
+    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         limits(&mut errors, &At::root(new).field("spec").field("limits"));
         errors.causes
     }

@@ -45,9 +45,9 @@ impl Strategy for Roles {
         errors.causes
     }
 
-    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {
+    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.causes.extend(self.validate_create(cx, new));
         errors.causes
     }
@@ -123,7 +123,7 @@ impl Strategy for Bindings {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.causes.extend(self.validate_create(cx, new));
         let root = At::root(new);
         let role = root.field("roleRef");

@@ -139,7 +139,7 @@ impl Strategy for AttributesClasses {
                 );
             }
         }
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.causes.extend(self.validate_create(cx, new));
         errors.causes
     }
@@ -286,7 +286,7 @@ impl Strategy for DriverNodes {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.causes.extend(self.validate_create(cx, new));
         let root = At::root(new);
         let spec = root.field("spec");
@@ -380,7 +380,7 @@ impl Strategy for Attachments {
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.causes.extend(self.validate_create(cx, new));
         errors.immutable(&At::root(new).field("spec"), &old["spec"]);
         errors.causes

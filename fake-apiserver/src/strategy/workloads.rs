@@ -764,7 +764,7 @@ impl Strategy for ControllerRevisions {
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(new);
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         errors.non_negative(&root.field("revision"));
         if new["data"] != old["data"] {
             errors.invalid(&root.field("data"), super::field::IMMUTABLE);

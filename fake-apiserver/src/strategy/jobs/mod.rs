@@ -129,7 +129,7 @@ impl Strategy for Jobs {
             status(&mut errors, &root, old);
             return errors.causes;
         }
-        super::validate_metadata(&mut errors, cx, new);
+        super::validate_metadata(&mut errors, cx, new, old);
         let old_labels = &old["spec"]["template"]["metadata"]["labels"];
         let prefixed = LABELS[2..]
             .iter()

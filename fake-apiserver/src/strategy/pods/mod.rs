@@ -161,7 +161,7 @@ impl Strategy for Pods {
                 update::resize(&mut errors, &root, old);
             }
             _ => {
-                super::validate_metadata(&mut errors, cx, new);
+                super::validate_metadata(&mut errors, cx, new, old);
                 whole(&mut errors, &root);
                 update::spec(&mut errors, &root.field("spec"), &old["spec"]);
             }
