@@ -20,9 +20,12 @@ pub(crate) struct Comparison {
     pub(crate) removed: FieldSet,
 }
 
-/// Compares two objects of one type.
+/// Compares two objects of one type. Their own managedFields are no fields here, on either side.
 pub(crate) fn compare(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison {
-    let mut node = Node::default();
+    let mut node = Node {
+        place: Place::Object,
+        ..Node::default()
+    };
     walk(shape, Some(old), Some(new), &mut node);
     Comparison {
         taken: node.taken,
@@ -30,11 +33,37 @@ pub(crate) fn compare(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison 
     }
 }
 
-/// The fields that an object takes by coming new: those of its comparison with an empty one.
-pub(crate) fn added(shape: Shape<'_>, new: &Value) -> FieldSet {
+/// The fields that an object takes by coming new: those of its comparison with an empty one, but for those named by
+/// `untracked` (fields of the object, fields of its metadata) and the metadata itself.
+pub(crate) fn added(shape: Shape<'_>, new: &Value, untracked: [&[&str]; 2]) -> FieldSet {
     static EMPTY: Value = Value::Object(Map::new());
-    let (taken, _) = born(shape, Some(&EMPTY), new);
+    let mut taken = FieldSet::new();
+    let [of_object, of_metadata] = untracked;
+    for (key, value) in fields(Some(new)) {
+        if key == "metadata" {
+            let (zero, shape) = (shape.zero(key), shape.child(key));
+            let mut below = FieldSet::new();
+            for (key, value) in fields(Some(value)) {
+                if !of_metadata.contains(&key) {
+                    put_born(shape, zero, key, value, &mut below);
+                }
+            }
+            taken.put(field_key(key), below, false);
+        } else if !of_object.contains(&key) {
+            put_born(shape, Some(&EMPTY), key, value, &mut taken);
+        }
+    }
     taken
+}
+
+/// Puts what is found under a key of an object whose old side is `zero`.
+fn put_born(shape: Shape<'_>, zero: Option<&Value>, key: &str, new: &Value, taken: &mut FieldSet) {
+    let struct_is = zero.is_some_and(Value::is_object);
+    let zero = if struct_is { shape.zero(key) } else { None };
+    let (below, itself) = born(shape.child(key), zero, new);
+    if itself || !below.is_empty() {
+        taken.put(field_key(key), below, itself);
+    }
 }
 
 /// What [`walk`] finds taken below a node and at it, where the old side is the zero value of a struct field or nothing.
@@ -42,13 +71,8 @@ fn born(shape: Shape<'_>, zero: Option<&Value>, new: &Value) -> (FieldSet, bool)
     let mut taken = FieldSet::new();
     match new {
         Value::Object(map) if shape.is_granular_map() && !map.is_empty() => {
-            let struct_is = zero.is_some_and(Value::is_object);
             for (key, value) in map {
-                let zero = if struct_is { shape.zero(key) } else { None };
-                let (below, itself) = born(shape.child(key), zero, value);
-                if itself || !below.is_empty() {
-                    taken.put(field_key(key), below, itself);
-                }
+                put_born(shape, zero, key, value, &mut taken);
             }
         }
         Value::Array(items) if !items.is_empty() && !shape.list().is_atomic() => {
@@ -93,9 +117,21 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// Where a node stands.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    /// The whole object.
+    Object,
+    /// Its metadata.
+    Metadata,
+    #[default]
+    Below,
+}
+
 /// What was found at one node and below it.
 #[derive(Default)]
 struct Node {
+    place: Place,
     taken: FieldSet,
     removed: FieldSet,
     taken_self: bool,
@@ -191,24 +227,34 @@ fn walk_maps(shape: Shape<'_>, (a, a_is): (&Map, bool), (b, b_is): (&Map, bool),
             (None, None) => return,
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
+            // Strings under the same key are most of what there is: no need for the whole walk.
+            (Some((key, Value::String(one))), Some((same, Value::String(two))))
+                if key == same && one == two =>
+            {
+                left.next();
+                right.next();
+                continue;
+            }
             (Some((one, _)), Some((two, _))) => one.cmp(two),
         };
         let old = order.is_le().then(|| left.next()).flatten();
         let new = order.is_ge().then(|| right.next()).flatten();
         let key = old.or(new).map_or("", |(key, _)| key);
         let (mut old, mut new) = (old.map(|(_, v)| v), new.map(|(_, v)| v));
-        // Strings are most of what there is: no need for the whole walk.
-        if let (Some(Value::String(one)), Some(Value::String(two))) = (old, new)
-            && one == two
-        {
-            continue;
-        }
+        let place = match (out.place, key) {
+            (Place::Metadata, "managedFields") => continue,
+            (Place::Object, "metadata") => Place::Metadata,
+            _ => Place::Below,
+        };
         if old.is_none() && a_is {
             old = shape.zero(key);
         } else if new.is_none() && b_is {
             new = shape.zero(key);
         }
-        let mut child = Node::default();
+        let mut child = Node {
+            place,
+            ..Node::default()
+        };
         walk(shape.child(key), old, new, &mut child);
         out.adopt(|| field_key(key), child);
     }

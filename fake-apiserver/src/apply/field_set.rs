@@ -85,11 +85,14 @@ impl FieldSet {
         drop_member(&mut self.0, path);
     }
 
-    /// Removes members of one node, leaving what is below them.
+    /// Removes fields that are members of one node, leaving what is below them.
     pub(crate) fn drop_members_below(&mut self, node: &str, members: &[&str]) {
         change_below(&mut self.0, node, |node| {
             node.retain(|key, node| {
-                !members.contains(&key) || change_node(node.make_object(), |_| Some(false))
+                let named = key
+                    .strip_prefix("f:")
+                    .is_some_and(|name| members.contains(&name));
+                !named || change_node(node.make_object(), |_| Some(false))
             });
             None
         });

@@ -143,17 +143,13 @@ pub(crate) fn take_managed_fields(object: &mut Value) -> Option<Value> {
 
 /// The entry of an object that comes new; none if nothing of it is tracked.
 fn first(tracking: &Tracking<'_>, new: &Value) -> Option<Entry> {
-    let mut fields = added(tracking.shape(), new);
-    debug_assert_eq!(
-        compare(tracking.shape(), &Value::object(), new),
-        Comparison {
-            taken: fields.clone(),
-            removed: FieldSet::new()
-        },
-        "what comes new is what differs from nothing"
-    );
+    let mut fields = added(tracking.shape(), new, [&TOP_NAMES, &METADATA_NAMES]);
+    debug_assert_eq!(fields, {
+        let mut compared = compare(tracking.shape(), &Value::object(), new).taken;
+        strip(&mut compared);
+        compared
+    });
     tracking.ignored.filter(&mut fields);
-    strip(&mut fields);
     (!fields.is_empty()).then(|| update_entry(tracking, tracking.manager, fields))
 }
 
@@ -219,16 +215,8 @@ pub(crate) fn changes(
     old: &Value,
     new: &Value,
 ) -> Comparison {
-    let mut changes = unfiltered(shape, old, new);
-    tracking.ignored.filter_comparison(&mut changes);
-    changes
-}
-
-fn unfiltered(shape: Shape<'_>, old: &Value, new: &Value) -> Comparison {
     let mut changes = compare(shape, old, new);
-    // managedFields are no field of the object here, on either side.
-    changes.removed.cut(&["f:metadata", "f:managedFields"]);
-    changes.taken.cut(&["f:metadata", "f:managedFields"]);
+    tracking.ignored.filter_comparison(&mut changes);
     changes
 }
 
@@ -290,7 +278,7 @@ impl<'a, 't> Versions<'a, 't> {
                 Some((_, [old, new])) => (old, new),
                 None => (self.old, self.new),
             };
-            let changes = unfiltered(shape, old, new);
+            let changes = compare(shape, old, new);
             self.others.push((api_version.into(), changes));
             self.others.len() - 1
         });
@@ -301,19 +289,24 @@ impl<'a, 't> Versions<'a, 't> {
 /// Fields of an object of which at least the node itself is never tracked.
 const TOP: [&str; 3] = ["f:apiVersion", "f:kind", "f:metadata"];
 
+/// Those of them that are no objects.
+const TOP_NAMES: [&str; 2] = ["apiVersion", "kind"];
+
+/// Fields of metadata that are never tracked.
+const METADATA_NAMES: [&str; 8] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+];
+
 /// Takes out what is never tracked (F7).
 pub(crate) fn strip(set: &mut FieldSet) {
-    const METADATA: [&str; 8] = [
-        "f:name",
-        "f:namespace",
-        "f:creationTimestamp",
-        "f:selfLink",
-        "f:uid",
-        "f:generation",
-        "f:managedFields",
-        "f:resourceVersion",
-    ];
-    set.drop_members_below("f:metadata", &METADATA);
+    set.drop_members_below("f:metadata", &METADATA_NAMES);
     for key in TOP {
         set.drop_member(&[key]);
     }

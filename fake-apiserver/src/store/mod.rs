@@ -9,6 +9,7 @@ pub mod cache;
 mod object;
 mod view;
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -191,10 +192,19 @@ impl Store {
     ) -> Arc<Entry> {
         self.revision += 1;
         set_revision(&mut value, self.revision);
-        let object = Arc::new(Object::new(value, self.revision).with_views(views));
         let revision = self.revision;
         let set = self.collection(resource);
-        let old = set.live.insert(key.clone(), object.clone());
+        let (old, object) = match set.live.entry(key.clone()) {
+            Slot::Occupied(mut slot) => {
+                let object = Object::after(value, revision, slot.get()).with_views(views);
+                let object = Arc::new(object);
+                (Some(slot.insert(object.clone())), object)
+            }
+            Slot::Vacant(slot) => {
+                let object = Arc::new(Object::new(value, revision).with_views(views));
+                (None, slot.insert(object).clone())
+            }
+        };
         self.append(Entry {
             revision,
             resource,

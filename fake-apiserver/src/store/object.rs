@@ -1,11 +1,12 @@
 //! A stored object: the parsed value and the bytes it is answered with, made once.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::itoa;
-use crate::json::{self, CompactString, Value};
+use crate::json::{self, CompactString, Map, Value};
 
 /// The storage key of an object within its set: `namespace/name`, or the name alone. Ordered by bytes (H1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +70,8 @@ pub struct Object {
     tail: Bytes,
     /// Where in it `apiVersion` and `kind` are left out.
     gaps: [usize; 2],
+    /// Where in it the lists and objects directly below the object and its metadata stand, in order.
+    pieces: Vec<Range<u32>>,
     revision: u64,
     /// What a conversion webhook made of the object, by version.
     views: Vec<(CompactString, Value)>,
@@ -76,11 +79,22 @@ pub struct Object {
 
 impl Object {
     pub(crate) fn new(value: Value, revision: u64) -> Object {
-        let (tail, gaps) = tail_and_gaps(&value);
+        Object::written(value, revision, None)
+    }
+
+    /// The state after another one: what has not changed is not written again.
+    pub(crate) fn after(value: Value, revision: u64, old: &Object) -> Object {
+        Object::written(value, revision, Some(old))
+    }
+
+    fn written(value: Value, revision: u64, old: Option<&Object>) -> Object {
+        let mut writer = Writer::new(old);
+        writer.object(&value);
         Object {
             value,
-            tail: Bytes::copy_from_slice(&tail),
-            gaps,
+            tail: Bytes::copy_from_slice(&writer.out),
+            gaps: writer.gaps,
+            pieces: writer.pieces,
             revision,
             views: Vec::new(),
         }
@@ -147,6 +161,13 @@ impl Object {
         &self.tail
     }
 
+    /// The bytes of a field, if it is what is asked for.
+    fn piece(&self, parent: &str, key: &str, field: &Value) -> Option<&[u8]> {
+        let mut known = pieces(&self.value).zip(&self.pieces);
+        let ((_, _, known), at) = known.find(|((p, k, _), _)| *p == parent && *k == key)?;
+        (known == field).then(|| &self.tail[at.start as usize..at.end as usize])
+    }
+
     /// The object as JSON, its fields in order, as `json::to_vec` writes the value.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.tail.len() + 64);
@@ -175,36 +196,104 @@ impl Object {
     pub(crate) fn with_revision(&self, revision: u64) -> Object {
         let mut value = self.value.clone();
         value.set(&["metadata", "resourceVersion"], itoa(revision));
-        Object::new(value, revision).with_views(self.views.clone())
+        Object::after(value, revision, self).with_views(self.views.clone())
     }
 }
 
 /// Serialises what stands behind `apiVersion` and `kind`.
 pub(crate) fn tail_of(value: &Value) -> Vec<u8> {
-    tail_and_gaps(value).0
+    let mut writer = Writer::new(None);
+    writer.object(value);
+    writer.out
 }
 
-fn tail_and_gaps(value: &Value) -> (Vec<u8>, [usize; 2]) {
-    let mut gaps = [0; 2];
-    let mut out = Vec::with_capacity(1_000);
-    if let Some(map) = value.as_object() {
-        for (key, field) in map {
-            match key {
-                "apiVersion" => gaps[0] = out.len(),
-                "kind" => gaps[1] = out.len(),
-                _ => {}
-            }
-            if matches!(key, "apiVersion" | "kind") {
-                continue;
-            }
-            out.push(b',');
-            json::write_string(key, &mut out);
-            out.push(b':');
-            json::write(field, &mut out);
+/// Writes the tail of an object, copying what a former state of it has written alike.
+struct Writer<'a> {
+    out: Vec<u8>,
+    gaps: [usize; 2],
+    pieces: Vec<Range<u32>>,
+    old: Option<&'a Object>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(old: Option<&'a Object>) -> Writer<'a> {
+        Writer {
+            out: Vec::with_capacity(1_000),
+            gaps: [0; 2],
+            pieces: Vec::with_capacity(4),
+            old,
         }
     }
-    out.push(b'}');
-    (out, gaps)
+
+    fn object(&mut self, value: &Value) {
+        for (key, field) in value.as_object().into_iter().flatten() {
+            match key {
+                "apiVersion" => self.gaps[0] = self.out.len(),
+                "kind" => self.gaps[1] = self.out.len(),
+                _ => {
+                    self.key(key);
+                    match field {
+                        Value::Object(map) if key == METADATA => self.metadata(map),
+                        _ => self.field("", key, field),
+                    }
+                }
+            }
+        }
+        self.out.push(b'}');
+    }
+
+    fn metadata(&mut self, map: &Map) {
+        let start = self.out.len();
+        for (key, field) in map {
+            self.key(key);
+            self.field(METADATA, key, field);
+        }
+        // The first field's comma gives way to the brace.
+        match self.out.get_mut(start) {
+            Some(first) => *first = b'{',
+            None => self.out.push(b'{'),
+        }
+        self.out.push(b'}');
+    }
+
+    fn key(&mut self, key: &str) {
+        self.out.push(b',');
+        json::write_string(key, &mut self.out);
+        self.out.push(b':');
+    }
+
+    fn field(&mut self, parent: &str, key: &str, field: &Value) {
+        if !is_piece(field) {
+            return json::write(field, &mut self.out);
+        }
+        let start = self.out.len();
+        match self.old.and_then(|old| old.piece(parent, key, field)) {
+            Some(bytes) => self.out.extend_from_slice(bytes),
+            None => json::write(field, &mut self.out),
+        }
+        self.pieces.push(start as u32..self.out.len() as u32);
+    }
+}
+
+const METADATA: &str = "metadata";
+
+fn is_piece(field: &Value) -> bool {
+    matches!(field, Value::Array(_) | Value::Object(_))
+}
+
+/// The lists and objects directly below an object (parent "") and its metadata, in the order they are written.
+fn pieces(value: &Value) -> impl Iterator<Item = (&'static str, &str, &Value)> {
+    let fields = value.as_object().into_iter().flatten();
+    let all = fields.flat_map(|(key, field)| {
+        let (own, below) = match field {
+            Value::Object(map) if key == METADATA => (None, Some(map)),
+            _ => (Some(("", key, field)), None),
+        };
+        let below = below.into_iter().flatten();
+        own.into_iter()
+            .chain(below.map(|(key, field)| (METADATA, key, field)))
+    });
+    all.filter(|(_, _, field)| is_piece(field))
 }
 
 #[cfg(test)]
@@ -221,9 +310,28 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "A"}),
             json!({"apiVersion": "v1", "data": {"a": "<"}, "kind": "A", "metadata": {"name": "x"}}),
             json!({"Upper": 1, "apiVersion": "v1", "kind": "A", "zoo": []}),
+            json!({"metadata": {}, "spec": {"metadata": {"a": [1]}}}),
         ] {
             let object = Object::new(value.clone(), 1);
             assert_eq!(object.to_json(), json::to_vec(&value), "{value}");
+            let next = Object::after(value.clone(), 2, &object);
+            assert_eq!(next.to_json(), json::to_vec(&value), "{value}");
         }
+    }
+
+    #[test]
+    fn an_object_after_another_is_its_own_value_as_json() {
+        let old = json!({
+            "a": [1], "b": {"x": 1}, "c": {"x": "<"},
+            "metadata": {"a": {"y": 1}, "labels": {"l": "1"}, "managedFields": [{"a": 1}], "name": "x"},
+        });
+        let new = json!({
+            "a": [2], "c": {"x": "<"}, "d": {"x": 1},
+            "metadata": {"annotations": {"y": 1}, "labels": {"l": "1"}, "managedFields": [{"a": 2}], "name": [3]},
+        });
+        let after = Object::after(new.clone(), 2, &Object::new(old.clone(), 1));
+        assert_eq!(after.to_json(), json::to_vec(&new));
+        let back = Object::after(old.clone(), 3, &after);
+        assert_eq!(back.to_json(), json::to_vec(&old));
     }
 }
