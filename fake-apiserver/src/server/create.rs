@@ -283,6 +283,7 @@ fn validate(
         )];
     }
     if causes.is_empty() {
+        s.warn_about(row, object, None);
         Ok(())
     } else {
         Err(Status::invalid(

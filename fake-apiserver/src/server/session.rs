@@ -15,6 +15,7 @@ use super::core::Core;
 use super::warnings::Warnings;
 use super::{RequestId, ServerId};
 use crate::ids::Ids;
+use crate::json::Value;
 use crate::registry::{Resource, ResourceId};
 use crate::request::{Request, User};
 use crate::status::Status;
@@ -230,6 +231,15 @@ impl Session<'_> {
     /// Adds a `Warning` header (once), unless there is no room for one more.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.attempt.warnings.add(text.into());
+    }
+
+    /// Adds the warnings of a kind about an object that is valid.
+    pub fn warn_about(&mut self, row: &Resource, new: &Value, old: Option<&Value>) {
+        let mut texts = Vec::new();
+        row.strategy.warnings(&mut texts, new, old);
+        for text in texts {
+            self.warn(text);
+        }
     }
 
     /// What the writes of this request are attributed to.

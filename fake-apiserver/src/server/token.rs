@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::{Answer, Halt, Session, access, body, managed, type_meta};
 use crate::json::Value;
-use crate::registry::Resource;
+use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
 use crate::request::media::body_type;
 use crate::schema::{self, Schemas};
-use crate::status::{Cause, Status};
+use crate::status::{Cause, Status, go_quote};
 use crate::time::Timestamp;
 
 const API_VERSION: &str = "authentication.k8s.io/v1";
@@ -44,8 +44,20 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     request.set(&["apiVersion"], API_VERSION);
     let manager = options.manager(s.request.header(http::header::USER_AGENT));
     managed::track_created(s, schema, API_VERSION, "token", &mut request, &manager);
-    let account = super::update::live(s, &row);
     let name = s.request.info.name.clone();
+    let home = s.request.info.namespace.clone();
+    for (field, here, what) in [("name", &name, "name"), ("namespace", &home, "namespace")] {
+        let said = request.str_at(&["metadata", field]).to_owned();
+        if !said.is_empty() && said != *here {
+            let cause = Cause::invalid(
+                format!("metadata.{field}"),
+                &said.into(),
+                &format!("must match the service account {what} if specified"),
+            );
+            return Err(invalid(&name, cause).into());
+        }
+    }
+    let account = super::update::live(s, &row);
     let account = account.ok_or_else(|| Status::not_found("", "serviceaccounts", &name))?;
     let seconds = request.i64_at(&["spec", "expirationSeconds"]).unwrap_or(0);
     let why = match seconds {
@@ -55,9 +67,7 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     };
     if !why.is_empty() {
         let cause = Cause::invalid("spec.expirationSeconds", &seconds.into(), why);
-        return Err(
-            Status::invalid("authentication.k8s.io", "TokenRequest", "", vec![cause]).into(),
-        );
+        return Err(invalid("", cause).into());
     }
     if request.array_at(&["spec", "audiences"]).is_empty() {
         request.set(&["spec", "audiences"], vec![Value::from(ISSUER)]);
@@ -85,6 +95,7 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     request.set(&["metadata", "uid"], account.uid());
     request.set(&["metadata", "creationTimestamp"], s.now.rfc3339());
     super::access::validate(s, &attributes, Some(&request))?;
+    bound_object(s, &request["spec"]["boundObjectRef"], &namespace, &name)?;
     let expires = Timestamp::from_seconds(s.now.seconds() + seconds);
     request.set(&["status", "expirationTimestamp"], expires.rfc3339());
     request.set(
@@ -96,6 +107,60 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
         value: request,
         code: 201,
     })
+}
+
+fn invalid(name: &str, cause: Cause) -> Status {
+    Status::invalid("authentication.k8s.io", "TokenRequest", name, vec![cause])
+}
+
+// A token may live as long as another object does, which must be there and be the account's.
+fn bound_object(
+    s: &Session<'_>,
+    reference: &Value,
+    namespace: &str,
+    account: &str,
+) -> Result<(), Status> {
+    if !reference.is_object() {
+        return Ok(());
+    }
+    let (api_version, kind) = (
+        reference.str_at(&["apiVersion"]),
+        reference.str_at(&["kind"]),
+    );
+    let (group, version) = split_api_version(api_version);
+    let plural = match (group, kind) {
+        ("", "Pod") => "pods",
+        ("", "Node") => "nodes",
+        ("", "Secret") => "secrets",
+        _ => {
+            return Err(Status::bad_request(format!(
+                "cannot bind token to object of type {group}/{version}, Kind={kind}"
+            )));
+        }
+    };
+    let name = reference.str_at(&["name"]);
+    let row = s.core.row_of_kind("v1", kind);
+    let found = row.and_then(|row| s.core.object(&row, namespace, name));
+    let object = found.ok_or_else(|| Status::not_found("", plural, name))?;
+    let runs_as = object.value().str_at(&["spec", "serviceAccountName"]);
+    if kind == "Pod" && runs_as != account {
+        return Err(Status::bad_request(format!(
+            "cannot bind token for serviceaccount {} to pod running with different serviceaccount name.",
+            go_quote(account)
+        )));
+    }
+    let uid = reference.str_at(&["uid"]);
+    if !uid.is_empty() && uid != object.uid() {
+        return Err(Status::conflict(
+            group,
+            kind,
+            name,
+            &format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn token(namespace: &str, name: &str, expires: Timestamp) -> String {

@@ -393,6 +393,9 @@ fn validate(
         causes.extend(errors.causes);
     }
     if causes.is_empty() {
+        if subresource.is_empty() {
+            s.warn_about(row, object, Some(old));
+        }
         Ok(())
     } else {
         let kind = create::kind_told(row, object);

@@ -60,6 +60,25 @@ pub fn block(errors: &mut Errors, at: &At) -> bool {
     valid
 }
 
+/// The address with all bits after the prefix unset.
+pub fn network(address: IpAddr, length: u8) -> IpAddr {
+    let keep = |bits: u32| (bits > u32::from(length)).then(|| bits - u32::from(length));
+    match address {
+        IpAddr::V4(v4) => {
+            let cut = keep(32).unwrap_or(0);
+            let bits = u64::from(u32::from(v4)) >> cut << cut;
+            IpAddr::V4(Ipv4Addr::from(u32::try_from(bits).unwrap_or_default()))
+        }
+        IpAddr::V6(v6) => match keep(128) {
+            Some(128) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            cut => {
+                let cut = cut.unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> cut << cut))
+            }
+        },
+    }
+}
+
 /// True if the first block holds the second and is larger.
 pub fn strictly_contains(outer: (IpAddr, u8), inner: (IpAddr, u8)) -> bool {
     let bits = |address: IpAddr| match address {

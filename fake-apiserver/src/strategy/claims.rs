@@ -11,9 +11,10 @@ use crate::status::{Cause, Status};
 
 use super::field::{At, Errors, semantically_equal};
 use super::names::Names;
-use super::pods::{absent, fill, node_selector};
+use super::pods::{DEPRECATED_VOLUMES, absent, fill, node_selector};
 use super::quantity::Quantity;
-use super::{Cx, Strategy, diff, keep_status_or_rest, metadata};
+use super::volume_sources::{self, Place};
+use super::{Cx, Strategy, deprecations, diff, keep_status_or_rest, metadata};
 
 const MODES: &[&str] = &[
     "ReadOnlyMany",
@@ -34,7 +35,7 @@ impl Strategy for Claims {
     }
 
     fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        mirror_data_source(object.make_object().object("spec"));
+        mirror_data_source(object.make_object().object("spec"), &Value::Null);
         object.set(&["status"], json!({"phase": "Pending"}));
         Ok(())
     }
@@ -42,7 +43,7 @@ impl Strategy for Claims {
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
         keep_status_or_rest(cx, new, old);
         if cx.subresource.is_empty() {
-            mirror_data_source(new.make_object().object("spec"));
+            mirror_data_source(new.make_object().object("spec"), &old["spec"]);
         }
         Ok(())
     }
@@ -78,6 +79,10 @@ impl Strategy for Claims {
         errors.causes
     }
 
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        deprecations::claim(out, new);
+    }
+
     fn first_write_counts(&self, _created: &Value) -> bool {
         true
     }
@@ -88,8 +93,28 @@ pub fn default_spec(spec: &mut Map) {
     absent(spec, "volumeMode", || "Filesystem".into());
 }
 
-// Either way of naming the source fills the other, unless it lies in another namespace.
-fn mirror_data_source(spec: &mut Map) {
+// What is no claim and no snapshot can only be named the new way, what lies in another namespace not at all (its gate is
+// off). Otherwise either way of naming the source fills the other.
+fn mirror_data_source(spec: &mut Map, old: &Value) {
+    let elsewhere = |reference: &Value| !reference.str_at(&["namespace"]).is_empty();
+    if old["dataSourceRef"].is_null() && spec.get("dataSourceRef").is_some_and(elsewhere) {
+        spec.remove("dataSourceRef");
+    }
+    let is_set = |spec: &Map, key: &str| spec.get(key).is_some_and(Value::is_object);
+    if old["dataSource"].is_null()
+        && old["dataSourceRef"].is_null()
+        && !is_set(spec, "dataSourceRef")
+        && is_set(spec, "dataSource")
+    {
+        let source = spec.get("dataSource").unwrap_or(&Value::Null);
+        let known = [
+            ("", "PersistentVolumeClaim"),
+            ("snapshot.storage.k8s.io", "VolumeSnapshot"),
+        ];
+        if !known.contains(&(source.str_at(&["apiGroup"]), source.str_at(&["kind"]))) {
+            spec.remove("dataSource");
+        }
+    }
     let set = |spec: &Map, key: &str| spec.get(key).filter(|value| value.is_object()).cloned();
     match (set(spec, "dataSource"), set(spec, "dataSourceRef")) {
         (Some(source), None) => {
@@ -277,22 +302,46 @@ const NOT_A_SOURCE: &[&str] = &[
     "volumeMode",
 ];
 
+// In the order the real server looks at them.
+const SOURCES: &[&str] = &[
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+];
+
 impl Strategy for Volumes {
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        deprecations::volume(out, new, DEPRECATED_VOLUMES);
+    }
+
     fn default(&self, _resource: &Resource, object: &mut Value) {
         let map = object.make_object();
         fill(map.object("status"), "phase", "Pending");
         let spec = map.object("spec");
         fill(spec, "persistentVolumeReclaimPolicy", "Retain");
         default_spec(spec);
-        for (source, key, default) in [
-            ("hostPath", "type", ""),
-            ("iscsi", "iscsiInterface", "default"),
-            ("rbd", "pool", "rbd"),
-            ("rbd", "user", "admin"),
-            ("rbd", "keyring", "/etc/ceph/keyring"),
-        ] {
-            if let Some(source) = spec.get_mut(source).and_then(Value::as_object_mut) {
-                absent(source, key, || default.into());
+        for source in SOURCES {
+            if let Some(fields) = spec.get_mut(source).and_then(Value::as_object_mut) {
+                volume_sources::default(source, fields);
             }
         }
     }
@@ -320,7 +369,8 @@ impl Strategy for Volumes {
 
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
-        volume(&mut errors, &At::root(object).field("spec"));
+        let name = object.str_at(&["metadata", "name"]);
+        volume(&mut errors, &At::root(object).field("spec"), name);
         errors.causes
     }
 
@@ -332,7 +382,7 @@ impl Strategy for Volumes {
         let root = At::root(new);
         super::validate_metadata(&mut errors, cx, new, old);
         let spec = root.field("spec");
-        volume(&mut errors, &spec);
+        volume(&mut errors, &spec, new.str_at(&["metadata", "name"]));
         let source = |spec: &Value| {
             let mut spec = spec.as_object().cloned().unwrap_or_default();
             spec.retain(|key, _| !NOT_A_SOURCE.contains(&key));
@@ -364,7 +414,7 @@ impl Strategy for Volumes {
     }
 }
 
-fn volume(errors: &mut Errors, spec: &At) {
+fn volume(errors: &mut Errors, spec: &At, name: &str) {
     let modes = spec.field("accessModes");
     if modes.list().is_empty() {
         errors.required(&modes, "");
@@ -408,26 +458,7 @@ fn volume(errors: &mut Errors, spec: &At) {
             );
         }
     }
-    let mut count = 0;
-    for (name, source) in spec.entries() {
-        if NOT_A_SOURCE.contains(&name) || source.value().is_null() {
-            continue;
-        }
-        let source = spec.field(name);
-        count += 1;
-        if count > 1 {
-            errors.forbidden(&source, "may not specify more than 1 volume type");
-            continue;
-        }
-        volume_source(errors, name, &source);
-    }
-    if count == 0 {
-        errors.required(spec, "must specify a volume type");
-    }
-    let local = spec.field("local");
-    if local.is_set() && !affinity.is_set() {
-        errors.required(&affinity, "Local volume requires node affinity");
-    }
+    sources(errors, spec, name);
     class_name(errors, &spec.field("storageClassName"));
     volume_mode(errors, &spec.field("volumeMode"));
     let class = spec.field("volumeAttributesClassName");
@@ -446,35 +477,32 @@ fn volume(errors: &mut Errors, spec: &At) {
     }
 }
 
-fn volume_source(errors: &mut Errors, name: &str, source: &At) {
-    let required: &[&str] = match name {
-        "hostPath" | "local" => &["path"],
-        "nfs" => &["server", "path"],
-        "csi" => &["driver", "volumeHandle"],
-        "azureFile" => &["secretName", "shareName"],
-        _ => &[],
-    };
-    for field in required {
-        let at = source.field(field);
-        if at.text().is_empty() {
-            errors.required(&at, "");
+fn sources(errors: &mut Errors, spec: &At, name: &str) {
+    let mut count = 0;
+    for kind in SOURCES {
+        let source = spec.field(kind);
+        if !source.is_set() {
+            continue;
+        }
+        count += 1;
+        if count > 1 && *kind != "flexVolume" {
+            let shown = spec.field(if *kind == "cephfs" { "cephFS" } else { kind });
+            errors.forbidden(&shown, "may not specify more than 1 volume type");
+            continue;
+        }
+        volume_sources::check(errors, spec, kind, Place::Persistent(name));
+        let affinity = spec.field("nodeAffinity");
+        if *kind == "local" && !affinity.field("required").is_set() {
+            errors.required(&affinity, "Local volume requires node affinity");
         }
     }
-    if name == "nfs"
-        && !source.field("path").text().is_empty()
-        && !source.field("path").text().starts_with('/')
-    {
-        errors.invalid(&source.field("path"), "must be an absolute path");
+    if count == 0 {
+        errors.required(spec, "must specify a volume type");
     }
-    if name == "csi" && !source.field("driver").text().is_empty() {
-        let driver = source.field("driver");
-        if driver.text().len() > 63 {
-            errors.too_long(&driver, 63);
-        }
-        errors.name_as(
-            &driver,
-            &driver.text().to_ascii_lowercase(),
-            Names::Subdomain,
-        );
+    let policy = spec.field("persistentVolumeReclaimPolicy");
+    let host = spec.value().str_at(&["hostPath", "path"]);
+    let is_root = !host.is_empty() && host.split('/').all(|part| part.is_empty() || part == ".");
+    if policy.text() == "Recycle" && host.starts_with('/') && is_root {
+        errors.forbidden(&policy, "may not be 'recycle' for a hostPath mount of '/'");
     }
 }

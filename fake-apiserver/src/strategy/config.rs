@@ -214,6 +214,14 @@ fn secret(errors: &mut Errors, root: &At) {
 pub struct ServiceAccounts;
 
 impl Strategy for ServiceAccounts {
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        let key = "kubernetes.io/enforce-mountable-secrets";
+        let has = |object: &Value| !object["metadata"]["annotations"][key].is_null();
+        if has(new) && !old.is_some_and(has) {
+            out.push(format!("metadata.annotations[{key}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"));
+        }
+    }
+
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         super::validate_metadata(&mut errors, cx, new, old);

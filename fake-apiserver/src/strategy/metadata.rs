@@ -290,8 +290,9 @@ fn managed_fields(errors: &mut Errors, at: &At) {
     }
 }
 
-/// A label selector (`matchLabels`, `matchExpressions`); absent is fine.
-pub fn label_selector(errors: &mut Errors, at: &At) {
+/// A label selector (`matchLabels`, `matchExpressions`); absent is fine. False if anything is wrong with it.
+pub fn label_selector(errors: &mut Errors, at: &At) -> bool {
+    let before = errors.causes.len();
     labels(errors, &at.field("matchLabels"));
     for expression in at.field("matchExpressions").items() {
         let values = expression.field("values");
@@ -323,6 +324,7 @@ pub fn label_selector(errors: &mut Errors, at: &At) {
             errors.name(&value, Names::LabelValue);
         }
     }
+    errors.causes.len() == before
 }
 
 /// True if the selector selects a set of labels; a null selector selects nothing, an empty one everything.

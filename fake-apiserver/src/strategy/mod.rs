@@ -14,6 +14,7 @@ pub mod config;
 pub mod crd;
 pub mod cron;
 pub mod custom;
+pub mod deprecations;
 pub mod diff;
 pub mod endpoints;
 pub mod events;
@@ -31,6 +32,7 @@ pub mod rbac;
 pub mod scheduling;
 pub mod services;
 pub mod storage;
+pub mod volume_sources;
 pub mod webhook_configurations;
 pub mod workloads;
 
@@ -109,6 +111,9 @@ pub trait Strategy: Send + Sync {
     fn validate_update(&self, _cx: &mut Cx<'_>, _new: &Value, _old: &Value) -> Vec<Cause> {
         Vec::new()
     }
+
+    /// Warnings about an object that is valid. `old` is the one it replaces, through the main endpoint.
+    fn warnings(&self, _out: &mut Vec<String>, _new: &Value, _old: Option<&Value>) {}
 
     /// The format of object names.
     fn names(&self) -> Names {

@@ -61,6 +61,13 @@ impl Strategy for Ingresses {
         }
         errors.causes
     }
+
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        let asked = !new["metadata"]["annotations"]["kubernetes.io/ingress.class"].is_null();
+        if old.is_none() && asked && new["spec"]["ingressClassName"].is_null() {
+            out.push("annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead".to_owned());
+        }
+    }
 }
 
 fn balancer(errors: &mut Errors, at: &At, used: &[Value]) {
@@ -274,6 +281,10 @@ fn class_spec(errors: &mut Errors, spec: &At) {
 pub struct NetworkPolicies;
 
 impl Strategy for NetworkPolicies {
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        super::deprecations::network_policy(out, new);
+    }
+
     fn default(&self, _resource: &Resource, object: &mut Value) {
         let spec = object.make_object().object("spec");
         absent(spec, "podSelector", Value::object);

@@ -20,6 +20,25 @@ use super::{Cx, Strategy, addresses, keep_status_or_rest, metadata, restore};
 pub struct Nodes;
 
 impl Strategy for Nodes {
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        let root = At::root(new);
+        let spec = root.field("spec");
+        if spec.field("configSource").is_set() {
+            out.push(
+                "spec.configSource: deprecated in v1.22, support removal is planned in v1.26"
+                    .to_owned(),
+            );
+        }
+        if !spec.field("externalID").text().is_empty() {
+            out.push(
+                "spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned(),
+            );
+        }
+        for range in spec.field("podCIDRs").items() {
+            super::deprecations::block(out, &range);
+        }
+    }
+
     fn default(&self, _resource: &Resource, object: &mut Value) {
         let map = object.make_object();
         let spec = map.object("spec");

@@ -89,6 +89,15 @@ fn not_a_system_class(name: &str, value: i64, object: &Value) -> Option<String> 
 pub struct RuntimeClasses;
 
 impl Strategy for RuntimeClasses {
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        let selector = &new["scheduling"]["nodeSelector"];
+        for (key, _) in selector.as_object().into_iter().flatten() {
+            if let Some(text) = super::deprecations::node_label(key) {
+                out.push(format!("scheduling.nodeSelector: {text}"));
+            }
+        }
+    }
+
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(object);

@@ -23,6 +23,17 @@ const PARAMETERS_BYTES_MAX: usize = 256 << 10;
 pub struct StorageClasses;
 
 impl Strategy for StorageClasses {
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        for term in At::root(new).field("allowedTopologies").items() {
+            for expression in term.field("matchLabelExpressions").items() {
+                let key = expression.field("key");
+                if let Some(text) = super::deprecations::node_label(key.text()) {
+                    out.push(format!("{}: {text}", key.path()));
+                }
+            }
+        }
+    }
+
     fn default(&self, _resource: &Resource, object: &mut Value) {
         let class = object.make_object();
         absent(class, "reclaimPolicy", || "Delete".into());

@@ -149,21 +149,30 @@ impl Strategy for Workload {
         Ok(())
     }
 
-    fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
+    fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         self.spec(&mut errors, &At::root(object).field("spec"), None);
-        if errors.is_empty() {
-            let wrong = Names::Label.check(object.str_at(&["metadata", "name"]));
-            if matches!(self, Deployment | ReplicaSet | ReplicationController) && !wrong.is_empty()
-            {
-                cx.warnings.push(format!(
-                    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
-                    wrong.join(" ")
-                ));
-            }
-            pods::warnings(cx.warnings, "spec.template.", &object["spec"]["template"]);
-        }
         errors.causes
+    }
+
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        match old {
+            None => {
+                if matches!(self, Deployment | ReplicaSet | ReplicationController) {
+                    pods::host_name_warning(out, new);
+                }
+            }
+            Some(old) if !self.changes_generation(new, old) => return,
+            Some(_) => {}
+        }
+        pods::warnings(out, "spec.template.", &new["spec"]["template"]);
+        if *self == StatefulSet {
+            let claims = new.array_at(&["spec", "volumeClaimTemplates"]);
+            for (index, claim) in claims.iter().enumerate() {
+                let path = format!("spec.volumeClaimTemplates[{index}].spec");
+                super::deprecations::claim_spec(out, &path, &claim["spec"]);
+            }
+        }
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
@@ -203,9 +212,6 @@ impl Strategy for Workload {
             }
             _ => {}
         }
-        if errors.is_empty() && self.changes_generation(new, old) {
-            pods::warnings(cx.warnings, "spec.template.", &new["spec"]["template"]);
-        }
         errors.causes
     }
 
@@ -244,8 +250,10 @@ impl Workload {
         match self {
             Deployment => {
                 errors.non_negative(&spec.field("replicas"));
-                self.required_selector(errors, spec, "empty selector is invalid for deployment");
-                self.template(errors, spec);
+                let empty = "empty selector is invalid for deployment";
+                if self.required_selector(errors, spec, empty, "invalid label selector") {
+                    self.template(errors, spec);
+                }
                 deployment_strategy(errors, &spec.field("strategy"));
                 errors.non_negative(&spec.field("minReadySeconds"));
                 errors.non_negative(&spec.field("revisionHistoryLimit"));
@@ -260,8 +268,10 @@ impl Workload {
             ReplicaSet => {
                 errors.non_negative(&spec.field("replicas"));
                 errors.non_negative(&spec.field("minReadySeconds"));
-                self.required_selector(errors, spec, "empty selector is invalid for deployment");
-                self.template(errors, spec);
+                let empty = "empty selector is invalid for deployment";
+                if self.required_selector(errors, spec, empty, "invalid label selector") {
+                    self.template(errors, spec);
+                }
             }
             ReplicationController => replication_controller(errors, spec),
             StatefulSet => self.stateful_set(errors, spec, old.is_some()),
@@ -269,16 +279,22 @@ impl Workload {
         }
     }
 
-    fn required_selector(self, errors: &mut Errors, spec: &At, empty: &str) {
+    // False if it is none that could be matched against anything: the template is then not looked at.
+    fn required_selector(self, errors: &mut Errors, spec: &At, empty: &str, invalid: &str) -> bool {
         let selector = spec.field("selector");
         if !selector.is_set() {
             errors.required(&selector, "");
-            return;
+            return true;
         }
-        label_selector(errors, &selector);
+        let valid = label_selector(errors, &selector);
         if selector_is_empty(selector.value()) {
             errors.invalid(&selector, empty);
         }
+        if !valid {
+            let shown = selector.value().to_string();
+            errors.invalid_raw(&selector, &shown, invalid);
+        }
+        valid
     }
 
     fn template(self, errors: &mut Errors, spec: &At) {
@@ -289,6 +305,9 @@ impl Workload {
             labels_match(errors, &template, selector);
         }
         pods::validate_template(errors, &template);
+        if spec.field("replicas").int().unwrap_or(0) > 1 {
+            read_only_disks(errors, &template);
+        }
         restart_always(errors, &template, self.name());
     }
 
@@ -357,25 +376,31 @@ impl Workload {
         if !update && !service.text().is_empty() {
             errors.name(&service, Names::Label);
         }
-        self.required_selector(errors, spec, "empty selector is invalid for statefulset");
+        let empty = "empty selector is invalid for statefulset";
+        let selectable = self.required_selector(errors, spec, empty, "");
         let mut template = spec.value()["template"].clone();
         add_claim_volumes(&mut template, &spec.value()["volumeClaimTemplates"]);
         let template = At::named("spec.template", &template);
-        if !(spec.field("selector").is_set() && selector_is_empty(spec.field("selector").value())) {
-            labels_match(errors, &template, &spec.value()["selector"]);
+        let matched = spec.field("selector");
+        if selectable {
+            if !(matched.is_set() && selector_is_empty(matched.value())) {
+                labels_match(errors, &template, matched.value());
+            }
+            pods::validate_template(errors, &template);
         }
-        pods::validate_template(errors, &template);
         restart_always(errors, &template, self.name());
     }
 
     fn daemon_set(self, errors: &mut Errors, spec: &At) {
         let selector = spec.field("selector");
-        label_selector(errors, &selector);
-        labels_match(errors, &spec.field("template"), selector.value());
+        if label_selector(errors, &selector) {
+            labels_match(errors, &spec.field("template"), selector.value());
+        }
         if selector.is_set() && selector_is_empty(selector.value()) {
             errors.invalid(&selector, "empty selector is invalid for daemonset");
         }
         pods::validate_template(errors, &spec.field("template"));
+        read_only_disks(errors, &spec.field("template"));
         restart_always(errors, &spec.field("template"), self.name());
         errors.non_negative(&spec.field("minReadySeconds"));
         let strategy = spec.field("updateStrategy");
@@ -585,6 +610,21 @@ fn labels_match(errors: &mut Errors, template: &At, selector: &Value) {
     }
 }
 
+// A disk that only one machine can write to cannot be of several Pods.
+fn read_only_disks(errors: &mut Errors, template: &At) {
+    let spec = template.field("spec");
+    for volume in spec.field("volumes").items() {
+        let disk = volume.field("gcePersistentDisk");
+        if disk.is_set() && !disk.field("readOnly").flag() {
+            errors.invalid_as(
+                &disk.field("readOnly"),
+                false,
+                "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only",
+            );
+        }
+    }
+}
+
 fn restart_always(errors: &mut Errors, template: &At, kind: &str) {
     let spec = template.field("spec");
     errors.one_of(&spec.field("restartPolicy"), &["Always"]);
@@ -620,6 +660,9 @@ fn replication_controller(errors: &mut Errors, spec: &At) {
         );
     }
     pods::validate_template(errors, &template);
+    if spec.field("replicas").int().unwrap_or(0) > 1 {
+        read_only_disks(errors, &template);
+    }
     restart_always(errors, &template, "ReplicationController");
 }
 
@@ -723,13 +766,16 @@ impl Strategy for PodTemplates {
         pods::default_template(object.make_object().get_or_insert("template", Value::Null));
     }
 
-    fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
+    fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         pods::validate_template(&mut errors, &At::root(object).field("template"));
-        if errors.is_empty() {
-            pods::warnings(cx.warnings, "template.", &object["template"]);
-        }
         errors.causes
+    }
+
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        if old.is_none_or(|old| self.changes_generation(new, old)) {
+            pods::warnings(out, "template.", &new["template"]);
+        }
     }
 
     fn validate_update(&self, _cx: &mut Cx<'_>, new: &Value, _old: &Value) -> Vec<Cause> {

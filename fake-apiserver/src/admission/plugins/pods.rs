@@ -110,8 +110,17 @@ pub(super) fn runtime_class(
     object: &mut Value,
 ) -> Result<(), Halt> {
     let name = object.str_at(&["spec", "runtimeClassName"]).to_owned();
+    let overhead = object.at(&["spec", "overhead"]);
+    let has_overhead = overhead
+        .and_then(Value::as_object)
+        .is_some_and(|map| !map.is_empty());
+    let unasked =
+        "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
     if name.is_empty() {
-        return Ok(());
+        return match has_overhead {
+            true => Err(refuse(attributes, object, unasked).into()),
+            false => Ok(()),
+        };
     }
     let Some(class) = find(s, "node.k8s.io", "runtimeclasses", "", &name) else {
         let why = format!(
@@ -129,6 +138,8 @@ pub(super) fn runtime_class(
             }
             _ => object.set(&["spec", "overhead"], overhead),
         }
+    } else if has_overhead {
+        return Err(refuse(attributes, object, unasked).into());
     }
     if let Some(selector) = class
         .at(&["scheduling", "nodeSelector"])

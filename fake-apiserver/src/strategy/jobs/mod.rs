@@ -13,7 +13,6 @@ use crate::registry::Resource;
 use crate::status::{Cause, Status, go_quote};
 
 use super::field::{At, Errors, semantically_equal};
-use super::names::Names;
 use super::pods::{self, absent, fill};
 use super::{Cx, Strategy, cron, keep_status_or_rest};
 use changes::{status, update};
@@ -106,20 +105,19 @@ impl Strategy for Jobs {
         Ok(())
     }
 
-    fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
+    fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         whole(&mut errors, &At::root(object), true);
-        if errors.is_empty() {
-            let wrong = Names::Label.check(object.str_at(&["metadata", "name"]));
-            if !wrong.is_empty() {
-                cx.warnings.push(format!(
-                    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
-                    wrong.join(" ")
-                ));
-            }
-            pods::warnings(cx.warnings, "spec.template.", &object["spec"]["template"]);
-        }
         errors.causes
+    }
+
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        if old.is_none() {
+            pods::host_name_warning(out, new);
+        }
+        if old.is_none_or(|old| self.changes_generation(new, old)) {
+            pods::warnings(out, "spec.template.", &new["spec"]["template"]);
+        }
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
@@ -238,7 +236,7 @@ impl Strategy for CronJobs {
         Ok(())
     }
 
-    fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
+    fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(object);
         cron_job(&mut errors, &root.field("spec"), None);
@@ -246,21 +244,20 @@ impl Strategy for CronJobs {
         if meta.field("name").text().len() > 52 {
             errors.invalid(&meta.field("name"), "must be no more than 52 characters");
         }
-        if errors.is_empty() {
-            let wrong = Names::Label.check(meta.field("name").text());
-            if !wrong.is_empty() {
-                cx.warnings.push(format!(
-                    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
-                    wrong.join(" ")
-                ));
-            }
+        errors.causes
+    }
+
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        if old.is_none() {
+            pods::host_name_warning(out, new);
+        }
+        if old.is_none_or(|old| self.changes_generation(new, old)) {
             pods::warnings(
-                cx.warnings,
+                out,
                 "spec.jobTemplate.spec.template.",
-                &object["spec"]["jobTemplate"]["spec"]["template"],
+                &new["spec"]["jobTemplate"]["spec"]["template"],
             );
         }
-        errors.causes
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {

@@ -5,6 +5,7 @@
 use crate::json::{Map, Value};
 
 use super::super::quantity::Quantity;
+use super::super::volume_sources;
 
 /// Defaults of a `PodSpec`, in a Pod or a template.
 pub(super) fn spec(spec: &mut Value) {
@@ -139,23 +140,6 @@ fn volume(value: &mut Value) {
             "configMap" | "secret" | "projected" | "downwardAPI" => {
                 absent(source, "defaultMode", || Value::Int(420))
             }
-            "hostPath" => absent(source, "type", || "".into()),
-            "iscsi" => fill(source, "iscsiInterface", "default"),
-            "rbd" => {
-                fill(source, "pool", "rbd");
-                fill(source, "user", "admin");
-                fill(source, "keyring", "/etc/ceph/keyring");
-            }
-            "azureDisk" => {
-                fill(source, "cachingMode", "ReadWrite");
-                fill(source, "kind", "Shared");
-                fill(source, "fsType", "ext4");
-                absent(source, "readOnly", || Value::Bool(false));
-            }
-            "scaleIO" => {
-                fill(source, "storageMode", "ThinProvisioned");
-                fill(source, "fsType", "xfs");
-            }
             "ephemeral" => {
                 if let Some(claim) = source
                     .get_mut("volumeClaimTemplate")
@@ -173,7 +157,7 @@ fn volume(value: &mut Value) {
                 );
                 fill(source, "pullPolicy", policy);
             }
-            _ => {}
+            _ => volume_sources::default(key, source),
         }
         if key == "downwardAPI" {
             field_refs(source);

@@ -101,6 +101,12 @@ pub(super) fn field_selector(errors: &mut Errors, at: &At, supported: &[&str]) {
         }
     }
     let path_at = at.field("fieldPath");
+    let version = at.field("apiVersion").text();
+    if version != "v1" {
+        let why = format!("error converting fieldPath: unsupported pod version: {version}");
+        errors.invalid(&path_at, &why);
+        return;
+    }
     let path = path_at.text();
     if let Some((path, subscript)) = path.strip_suffix("']").and_then(|p| p.split_once("['")) {
         match path {

@@ -17,7 +17,7 @@ pub use containers::port_or_name;
 pub use defaults::{absent, aggregate, fill, items};
 pub use resources::{is_standard_resource, resource_name, resource_value};
 pub use validation::{node_selector, spec as validate_spec, tolerations};
-pub use warnings::warnings;
+pub use warnings::{DEPRECATED_VOLUMES, host_name_warning, warnings};
 
 use crate::json;
 use crate::json::{CompactString, Map, Value};
@@ -114,7 +114,7 @@ impl Strategy for Pods {
         Ok(())
     }
 
-    fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
+    fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(object);
         whole(&mut errors, &root);
@@ -133,18 +133,21 @@ impl Strategy for Pods {
                 "cannot be set until all schedulingGates have been cleared",
             );
         }
-        if errors.is_empty() {
-            let name = object.str_at(&["metadata", "name"]);
-            let wrong = super::names::Names::Label.check(name);
-            if !wrong.is_empty() {
-                cx.warnings.push(format!(
-                    "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
-                    wrong.join(" ")
-                ));
-            }
-            warnings(cx.warnings, "", object);
-        }
         errors.causes
+    }
+
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, old: Option<&Value>) {
+        if old.is_some() {
+            return;
+        }
+        let wrong = super::names::Names::Label.check(new.str_at(&["metadata", "name"]));
+        if !wrong.is_empty() {
+            out.push(format!(
+                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
+                wrong.join(" ")
+            ));
+        }
+        warnings(out, "", new);
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {

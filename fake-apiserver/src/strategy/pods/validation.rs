@@ -130,9 +130,17 @@ fn resource_claims(errors: &mut Errors, at: &At) {
             names.insert(name.text());
             errors.name(&name, Names::Label);
         }
-        match (claim.field("resourceClaimName").is_set(), claim.field("resourceClaimTemplateName").is_set()) {
-            (true, true) => errors.invalid(&claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"),
-            (false, false) => errors.invalid(&claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+        let by_name = claim.field("resourceClaimName");
+        let by_template = claim.field("resourceClaimTemplateName");
+        let shown = format!(
+            "{{\"Name\":{},\"ResourceClaimName\":{},\"ResourceClaimTemplateName\":{}}}",
+            Value::from(name.text()),
+            by_name.value(),
+            by_template.value()
+        );
+        match (by_name.is_set(), by_template.is_set()) {
+            (true, true) => errors.invalid_raw(&claim, &shown, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"),
+            (false, false) => errors.invalid_raw(&claim, &shown, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Checks of a Pod's volumes.
 //!
-//! Simplification: of the sources tied to one vendor (awsElasticBlockStore, azureFile, cephfs, …) only the count is checked.
+//! Owns their number and names and the sources that only a Pod has; the others are in `volume_sources`.
 //! Source: `pkg/apis/core/validation` (ValidateVolumes and below).
 
 use std::collections::BTreeSet;
@@ -10,7 +10,8 @@ use crate::json::Value;
 use super::super::field::{At, Errors};
 use super::super::names::Names;
 use super::super::quantity::Quantity;
-use super::containers::{descending_no_backsteps, descending_path};
+use super::super::volume_sources::{self, Place};
+use super::containers::descending_path;
 use super::environment::{VOLUME_FIELDS, field_selector, resource_selector};
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -109,25 +110,6 @@ fn source(errors: &mut Errors, volume: &At, pod_name: &str) {
                     errors.forbidden(&limit, "SizeLimit field must be a valid resource quantity");
                 }
             }
-            "hostPath" => {
-                let path = source.field("path");
-                if path.text().is_empty() {
-                    errors.required(&path, "");
-                } else {
-                    descending_no_backsteps(errors, &path);
-                    let known = [
-                        "",
-                        "BlockDevice",
-                        "CharDevice",
-                        "Directory",
-                        "DirectoryOrCreate",
-                        "File",
-                        "FileOrCreate",
-                        "Socket",
-                    ];
-                    errors.one_of(&source.field("type"), &known);
-                }
-            }
             "secret" => keyed(errors, &source, "secretName"),
             "configMap" => keyed(errors, &source, "name"),
             "persistentVolumeClaim" => required(errors, &source, &["claimName"]),
@@ -138,37 +120,7 @@ fn source(errors: &mut Errors, volume: &At, pod_name: &str) {
                 }
             }
             "projected" => projected(errors, &source),
-            "nfs" => {
-                required(errors, &source, &["server", "path"]);
-                let path = source.field("path");
-                if !path.text().is_empty() && !path.text().starts_with('/') {
-                    errors.invalid(&path, "must be an absolute path");
-                }
-            }
             "gitRepo" => required(errors, &source, &["repository"]),
-            "glusterfs" => required(errors, &source, &["endpoints", "path"]),
-            "cephfs" => list_required(errors, &source, "monitors"),
-            "rbd" => {
-                list_required(errors, &source, "monitors");
-                required(errors, &source, &["image"]);
-            }
-            "azureFile" => required(errors, &source, &["secretName", "shareName"]),
-            "vsphereVolume" => required(errors, &source, &["volumePath"]),
-            "csi" => {
-                let driver = source.field("driver");
-                if driver.text().is_empty() {
-                    errors.required(&driver, "");
-                } else {
-                    if driver.text().len() > 63 {
-                        errors.too_long(&driver, 63);
-                    }
-                    errors.name_as(
-                        &driver,
-                        &driver.text().to_ascii_lowercase(),
-                        Names::Subdomain,
-                    );
-                }
-            }
             "ephemeral" => {
                 let template = source.field("volumeClaimTemplate");
                 if !template.is_set() {
@@ -198,7 +150,7 @@ fn source(errors: &mut Errors, volume: &At, pod_name: &str) {
                     &["Always", "IfNotPresent", "Never"],
                 );
             }
-            _ => {}
+            _ => volume_sources::check(errors, volume, name, Place::Pod),
         }
     }
     if count == 0 {
@@ -211,12 +163,6 @@ fn required(errors: &mut Errors, at: &At, names: &[&str]) {
         if at.field(name).text().is_empty() {
             errors.required(&at.field(name), "");
         }
-    }
-}
-
-fn list_required(errors: &mut Errors, at: &At, name: &str) {
-    if at.field(name).list().is_empty() {
-        errors.required(&at.field(name), "");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Warnings about Pods and pod templates that are valid but odd.
 //!
-//! Simplification: overlapping paths inside volumes and deprecated node labels are not looked for.
+//! Simplification: overlapping paths inside volumes are not looked for.
 //! Source: `pkg/api/pod/warnings.go`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,9 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::json::Value;
 use crate::status::go_quote;
 
+use super::super::deprecations;
+use super::super::field::At;
+use super::super::names::Names;
 use super::super::quantity::Quantity;
 
-const DEPRECATED_VOLUMES: &[(&str, &str, &str)] = &[
+/// Volume types that are out of date: field, name shown, what is said.
+pub const DEPRECATED_VOLUMES: &[(&str, &str, &str)] = &[
     (
         "photonPersistentDisk",
         "photonPersistentDisk",
@@ -76,11 +80,18 @@ const DEPRECATED_ANNOTATIONS: &[(&str, &str)] = &[
 /// Adds the warnings of a Pod (`prefix` empty) or a template (`prefix` its path and a dot).
 pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
     let spec = &pod["spec"];
+    node_labels(out, prefix, spec);
     for (index, constraint) in spec
         .array_at(&["topologySpreadConstraints"])
         .iter()
         .enumerate()
     {
+        let key = constraint.str_at(&["topologyKey"]);
+        if let Some(text) = deprecations::node_label(key) {
+            out.push(format!(
+                "{prefix}spec.topologySpreadConstraints[{index}].topologyKey: {key} is {text}"
+            ));
+        }
         if constraint["labelSelector"].is_null() {
             out.push(format!(
                 "{prefix}spec.topologySpreadConstraints[{index}].labelSelector: a null labelSelector results in matching no pod"
@@ -192,6 +203,35 @@ pub fn warnings(out: &mut Vec<String>, prefix: &str, pod: &Value) {
                 out.push(format!("{prefix}spec.affinity.{kind}.{path}.labelSelector: a null labelSelector results in matching no pod"));
             }
         }
+    }
+}
+
+/// The name of an object whose Pods' host names are made from it.
+pub fn host_name_warning(out: &mut Vec<String>, object: &Value) {
+    let wrong = Names::Label.check(object.str_at(&["metadata", "name"]));
+    if !wrong.is_empty() {
+        out.push(format!(
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            wrong.join(" ")
+        ));
+    }
+}
+
+fn node_labels(out: &mut Vec<String>, prefix: &str, spec: &Value) {
+    for (key, _) in spec["nodeSelector"].as_object().into_iter().flatten() {
+        if let Some(text) = deprecations::node_label(key) {
+            out.push(format!("{prefix}spec.nodeSelector[{key}]: {text}"));
+        }
+    }
+    let path = format!("{prefix}spec.affinity.nodeAffinity");
+    let affinity = At::named(&path, &spec["affinity"]["nodeAffinity"]);
+    let required = affinity.field("requiredDuringSchedulingIgnoredDuringExecution");
+    for term in required.field("nodeSelectorTerms").items() {
+        deprecations::node_selector_term(out, &term, false);
+    }
+    let preferred = affinity.field("preferredDuringSchedulingIgnoredDuringExecution");
+    for term in preferred.items() {
+        deprecations::node_selector_term(out, &term.field("preference"), true);
     }
 }
 

@@ -166,6 +166,10 @@ impl Strategy for Services {
         errors.causes
     }
 
+    fn warnings(&self, out: &mut Vec<String>, new: &Value, _old: Option<&Value>) {
+        super::deprecations::service(out, new);
+    }
+
     fn field(&self, _resource: &Resource, object: &Value, name: &str) -> Option<CompactString> {
         match name {
             "spec.clusterIP" | "spec.type" => Some(object.str_at(&["spec", &name[5..]]).into()),
