@@ -125,15 +125,23 @@ impl Entry {
     }
 }
 
-/// Reads stored managedFields.
+/// Reads stored managedFields. Of two Update entries of one manager, which a write to `/scale` may leave, the last counts.
 pub(crate) fn read_stored(list: Value) -> Vec<Entry> {
-    match list {
-        Value::Array(items) => items
-            .into_iter()
-            .filter_map(|item| Entry::read(item, false))
-            .collect(),
-        _ => Vec::new(),
+    let Value::Array(items) = list else {
+        return Vec::new();
+    };
+    let mut out: Vec<Entry> = Vec::with_capacity(items.len());
+    for entry in items
+        .into_iter()
+        .filter_map(|item| Entry::read(item, false))
+    {
+        let twin = |other: &Entry| !other.applied && other.same_manager(&entry);
+        match out.iter().position(twin).filter(|_| !entry.applied) {
+            Some(at) => out[at] = entry,
+            None => out.push(entry),
+        }
     }
+    out
 }
 
 /// Reads managedFields that a client sent; `None` if one entry is bad, which voids the list (F10).

@@ -37,6 +37,11 @@ impl Strategy for AdmissionPolicies {
         Ok(())
     }
 
+    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
+        super::keep_status_or_all(cx, new, old);
+        Ok(())
+    }
+
     fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         policy(cx, object)
     }

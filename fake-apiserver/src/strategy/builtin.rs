@@ -39,6 +39,18 @@ impl Strategy for Plain {
     }
 }
 
+struct ResourceClaims;
+impl Strategy for ResourceClaims {
+    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
+        Plain.prepare_create(cx, object)
+    }
+
+    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
+        super::keep_status_or_all(cx, new, old);
+        Ok(())
+    }
+}
+
 /// The strategy of a built-in resource.
 pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
     match (group, plural) {
@@ -98,6 +110,7 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("networking.k8s.io", "servicecidrs") => &Ranges,
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => &FlowSchemas,
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &PriorityLevels,
+        ("resource.k8s.io", "resourceclaims") => &ResourceClaims,
         _ => &Plain,
     }
 }

@@ -12,7 +12,7 @@ use crate::status::{Cause, Status};
 use super::field::{At, Errors};
 use super::names::Names;
 use super::pods::absent;
-use super::{Cx, Strategy, keep_status_or_rest};
+use super::{Cx, Strategy, keep_status_or_all};
 
 const VERBS: [&str; 9] = [
     "create",
@@ -50,7 +50,7 @@ impl Strategy for FlowSchemas {
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
+        keep_status_or_all(cx, new, old);
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl Strategy for PriorityLevels {
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
+        keep_status_or_all(cx, new, old);
         Ok(())
     }
 

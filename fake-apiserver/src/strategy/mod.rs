@@ -198,6 +198,19 @@ pub fn keep_status_or_rest(cx: &Cx<'_>, new: &mut Value, old: &Value) {
     }
 }
 
+/// As [`keep_status_or_rest`], for kinds whose `/status` takes nothing of the metadata either: only managedFields move.
+pub fn keep_status_or_all(cx: &Cx<'_>, new: &mut Value, old: &Value) {
+    let managed = new.at(&["metadata", "managedFields"]).cloned();
+    keep_status_or_rest(cx, new, old);
+    if cx.subresource == "status" {
+        restore(new, old, "metadata");
+        match managed {
+            Some(managed) => new.set(&["metadata", "managedFields"], managed),
+            None => drop(new.remove(&["metadata", "managedFields"])),
+        }
+    }
+}
+
 /// Sets a top-level field back to what it was.
 pub fn restore(new: &mut Value, old: &Value, key: &str) {
     match old.get(key) {

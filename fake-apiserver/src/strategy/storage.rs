@@ -14,7 +14,7 @@ use super::field::{At, Errors, IMMUTABLE, semantically_equal};
 use super::names::Names;
 use super::pods::absent;
 use super::quantity::Quantity;
-use super::{Cx, Strategy, metadata, restore};
+use super::{Cx, Strategy, keep_status_or_all, metadata};
 
 const PARAMETERS_MAX: usize = 512;
 const PARAMETERS_BYTES_MAX: usize = 256 << 10;
@@ -341,17 +341,7 @@ impl Strategy for Attachments {
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        if cx.subresource == "status" {
-            // S2: labels and the rest of the metadata stay too; only managedFields move.
-            let managed = new.at(&["metadata", "managedFields"]).cloned();
-            restore(new, old, "spec");
-            restore(new, old, "metadata");
-            if let Some(managed) = managed {
-                new.set(&["metadata", "managedFields"], managed);
-            }
-        } else {
-            restore(new, old, "status");
-        }
+        keep_status_or_all(cx, new, old);
         Ok(())
     }
 
