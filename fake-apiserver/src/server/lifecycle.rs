@@ -41,12 +41,17 @@ pub(super) fn admit_update(s: &Session<'_>, row: &Resource, namespace: &str) -> 
     Ok(())
 }
 
-/// N1: namespaces that stay.
+/// N1: namespaces that stay, and the priority classes of the system itself.
 pub(super) fn admit_delete(row: &Resource, name: &str) -> Result<(), Status> {
     let kept = matches!(name, "default" | "kube-system" | "kube-public");
     if row.is("", "namespaces") && kept {
         let why = "this namespace may not be deleted";
         return Err(Status::forbidden("", "namespaces", name, why));
+    }
+    let system = matches!(name, "system-node-critical" | "system-cluster-critical");
+    if row.is("scheduling.k8s.io", "priorityclasses") && system {
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(Status::forbidden(&row.group, &row.plural, name, why));
     }
     Ok(())
 }

@@ -483,4 +483,6 @@ impl ApiServer {
 #[cfg(test)]
 mod guarantees_tests;
 #[cfg(test)]
+mod kinds_tests;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use crate::json;
 use crate::json::Value;
 
 /// A cluster, a clock and a source of ids.
-struct World {
+pub(super) struct World {
     server: ApiServer,
     ids: SeededIds,
     now: Timestamp,
@@ -25,7 +25,7 @@ impl World {
         }
     }
 
-    fn quick() -> World {
+    pub(super) fn quick() -> World {
         World::new(Config {
             caches_follow: true,
             ..Config::default()
@@ -47,7 +47,7 @@ impl World {
             .unwrap()
     }
 
-    fn call(&mut self, method: &str, target: &str, body: Option<Value>) -> (u16, Value) {
+    pub(super) fn call(&mut self, method: &str, target: &str, body: Option<Value>) -> (u16, Value) {
         let mut cx = Cx {
             now: self.now,
             ids: &mut self.ids,

@@ -1,6 +1,7 @@
 //! Which strategy a built-in resource has, and the checks several of them share.
 
-use crate::json::Value;
+use crate::json::{CompactString, Value};
+use crate::registry::Resource;
 use crate::status::Status;
 
 use super::admission_policies::{AdmissionPolicies, AdmissionPolicyBindings};
@@ -48,6 +49,26 @@ impl Strategy for ResourceClaims {
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
         super::keep_status_or_all(cx, new, old);
         Ok(())
+    }
+}
+
+struct ResourceSlices;
+impl Strategy for ResourceSlices {
+    fn field(&self, _resource: &Resource, object: &Value, name: &str) -> Option<CompactString> {
+        let name = name.strip_prefix("spec.")?;
+        ["nodeName", "driver"]
+            .contains(&name)
+            .then(|| object.str_at(&["spec", name]).into())
+    }
+
+    fn check_field(&self, resource: &Resource, name: &str) -> Result<(), String> {
+        match name {
+            "metadata.name" | "spec.nodeName" | "spec.driver" => Ok(()),
+            _ => Err(format!(
+                "field label not supported for {}/{}, Kind={}: {name}",
+                resource.group, resource.version, resource.kind
+            )),
+        }
     }
 }
 
@@ -111,6 +132,7 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => &FlowSchemas,
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &PriorityLevels,
         ("resource.k8s.io", "resourceclaims") => &ResourceClaims,
+        ("resource.k8s.io", "resourceslices") => &ResourceSlices,
         _ => &Plain,
     }
 }

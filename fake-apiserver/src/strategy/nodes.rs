@@ -107,6 +107,17 @@ impl Strategy for Nodes {
             errors.causes.extend(self.validate_create(cx, new));
         }
         update(&mut errors, new, old);
+        let fixed = ["externalID", "configSource"];
+        if fixed
+            .iter()
+            .any(|field| new["spec"][*field] != old["spec"][*field])
+        {
+            let nowhere = At::named("[]", &new["spec"]);
+            errors.forbidden(
+                &nowhere,
+                "node updates may only change labels, taints, or capacity",
+            );
+        }
         errors.causes
     }
 
@@ -313,14 +324,13 @@ impl Strategy for Namespaces {
     fn field(&self, _resource: &Resource, object: &Value, name: &str) -> Option<CompactString> {
         match name {
             "status.phase" => Some(object.str_at(&["status", "phase"]).into()),
-            "name" => Some(object.str_at(&["metadata", "name"]).into()),
             _ => None,
         }
     }
 
     fn check_field(&self, _resource: &Resource, name: &str) -> Result<(), String> {
         match name {
-            "metadata.name" | "status.phase" | "name" => Ok(()),
+            "metadata.name" | "status.phase" => Ok(()),
             _ => Err(format!("field label not supported: {name}")),
         }
     }

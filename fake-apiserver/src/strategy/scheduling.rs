@@ -122,7 +122,14 @@ impl Strategy for RuntimeClasses {
             let key = ["key", "operator", "value", "effect"]
                 .map(|name| toleration.value().str_at(&[name]));
             if seen.contains(&key) {
-                errors.duplicate(&toleration);
+                errors.push(Cause::new(
+                    "FieldValueDuplicate",
+                    toleration.path(),
+                    format!(
+                        "Duplicate value: {}",
+                        pods::internal_toleration(toleration.value())
+                    ),
+                ));
             }
             seen.insert(key);
         }

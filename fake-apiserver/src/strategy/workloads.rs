@@ -238,10 +238,11 @@ impl Strategy for Workload {
     }
 
     fn check_field(&self, resource: &Resource, name: &str) -> Result<(), String> {
-        if name == "status.replicas" && *self == ReplicationController {
-            return Ok(());
+        match name {
+            _ if *self != ReplicationController => super::default_check_field(resource, name),
+            "metadata.name" | "metadata.namespace" | "status.replicas" => Ok(()),
+            _ => Err(format!("field label not supported: {name}")),
         }
-        super::default_check_field(resource, name)
     }
 }
 

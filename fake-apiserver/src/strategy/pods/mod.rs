@@ -16,7 +16,7 @@ mod warnings;
 pub use containers::port_or_name;
 pub use defaults::{absent, aggregate, fill, items};
 pub use resources::{is_standard_resource, resource_name, resource_value};
-pub use validation::{node_selector, spec as validate_spec, tolerations};
+pub use validation::{internal_toleration, node_selector, spec as validate_spec, tolerations};
 pub use warnings::{DEPRECATED_VOLUMES, host_name_warning, warnings};
 
 use crate::json;

@@ -111,6 +111,19 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
     }
 }
 
+/// A toleration as the real server prints its internal type, which has no JSON names.
+pub fn internal_toleration(toleration: &Value) -> String {
+    let text = |name: &str| Value::from(toleration.str_at(&[name]));
+    format!(
+        "{{\"Key\":{},\"Operator\":{},\"Value\":{},\"Effect\":{},\"TolerationSeconds\":{}}}",
+        text("key"),
+        text("operator"),
+        text("value"),
+        text("effect"),
+        toleration["tolerationSeconds"]
+    )
+}
+
 fn named(errors: &mut Errors, at: &At, rule: Names) {
     if !at.text().is_empty() {
         errors.name(at, rule);

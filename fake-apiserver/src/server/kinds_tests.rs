@@ -1,0 +1,146 @@
+//! What single kinds do, through the server's outer interface.
+
+use super::tests::World;
+use crate::json;
+use crate::json::Value;
+
+const DEFAULT: &str = "/api/v1/namespaces/default";
+
+fn message(answer: &(u16, Value)) -> &str {
+    answer.1.str_at(&["message"])
+}
+
+fn template(labels: Value) -> Value {
+    json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+#[test]
+fn s6_a_token_is_bound_to_what_is_there() {
+    let mut world = World::quick();
+    world.call(
+        "POST",
+        &format!("{DEFAULT}/serviceaccounts"),
+        Some(json!({"metadata": {"name": "a"}})),
+    );
+    world.call(
+        "POST",
+        &format!("{DEFAULT}/secrets"),
+        Some(json!({"metadata": {"name": "s"}})),
+    );
+    let mut ask = |reference: Value| {
+        let body = json!({"spec": {"boundObjectRef": reference}});
+        let target = format!("{DEFAULT}/serviceaccounts/a/token");
+        world.call("POST", &target, Some(body))
+    };
+    let bound = ask(json!({"apiVersion": "v1", "kind": "Secret", "name": "s"}));
+    assert_eq!(bound.0, 201);
+    let missing = ask(json!({"apiVersion": "v1", "kind": "Pod", "name": "p"}));
+    assert_eq!(
+        (missing.0, message(&missing)),
+        (404, "pods \"p\" not found")
+    );
+    let other = ask(json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "s"}));
+    assert_eq!(
+        (other.0, message(&other)),
+        (
+            400,
+            "cannot bind token to object of type /v1, Kind=ConfigMap"
+        )
+    );
+    let stale = ask(json!({"apiVersion": "v1", "kind": "Secret", "name": "s", "uid": "x"}));
+    assert_eq!(stale.0, 409);
+}
+
+#[test]
+fn d9_a_template_is_not_compared_with_an_invalid_selector() {
+    let mut world = World::quick();
+    let selector = json!({"matchExpressions": [{"key": "a", "operator": "Bad"}]});
+    let spec = json!({"selector": selector, "template": (template(json!({"a": "b"})))});
+    let body = json!({"metadata": {"name": "a"}, "spec": spec});
+    let target = "/apis/apps/v1/namespaces/default/deployments";
+    let answer = world.call("POST", target, Some(body));
+    assert_eq!(
+        message(&answer),
+        "Deployment.apps \"a\" is invalid: [spec.selector.matchExpressions[0].operator: Invalid value: \"Bad\": not a valid selector operator, spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Bad\"}]}: invalid label selector]"
+    );
+}
+
+#[test]
+fn h10a_fields_of_kinds_that_name_their_own() {
+    let mut world = World::quick();
+    let mut refusal = |target: &str| {
+        let answer = world.call("GET", target, None);
+        (answer.0, message(&answer).to_owned())
+    };
+    let unsupported = |label: &str| (400, format!("field label not supported: {label}"));
+    assert_eq!(
+        refusal("/api/v1/namespaces?fieldSelector=name%3Da"),
+        unsupported("name")
+    );
+    let controllers = format!("{DEFAULT}/replicationcontrollers?fieldSelector=spec.x%3D1");
+    assert_eq!(refusal(&controllers), unsupported("spec.x"));
+    let slices = "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=";
+    assert_eq!(refusal(&format!("{slices}spec.driver%3Da")).0, 200);
+    assert_eq!(
+        refusal(&format!("{slices}spec.x%3Da")).1,
+        "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: spec.x"
+    );
+}
+
+#[test]
+fn s2_status_of_flow_schemas_takes_no_metadata() {
+    let mut world = World::quick();
+    let schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+    let spec = json!({"priorityLevelConfiguration": {"name": "exempt"}});
+    let body = json!({"metadata": {"name": "a", "labels": {"x": "1"}}, "spec": spec});
+    world.call("POST", schemas, Some(body));
+    let patch = json!({"metadata": {"labels": {"x": "2"}}, "status": {"conditions": [{"type": "Dangling", "status": "True"}]}});
+    let answer = world.call("PATCH", &format!("{schemas}/a/status"), Some(patch));
+    assert_eq!(answer.0, 200);
+    assert_eq!(answer.1.str_at(&["metadata", "labels", "x"]), "1");
+}
+
+#[test]
+fn g1_priority_classes_of_the_system_stay() {
+    let mut world = World::quick();
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let answer = world.call("DELETE", &format!("{classes}/system-node-critical"), None);
+    assert_eq!(
+        (answer.0, message(&answer)),
+        (
+            403,
+            "priorityclasses.scheduling.k8s.io \"system-node-critical\" is forbidden: this is a system priority class and cannot be deleted"
+        )
+    );
+}
+
+#[test]
+fn o11_a_data_source_of_an_unknown_kind_is_dropped() {
+    let mut world = World::quick();
+    let mut claim = |name: &str, more: Value| {
+        let mut spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            spec.set(&[key], value);
+        }
+        let body = json!({"metadata": {"name": name}, "spec": spec});
+        let target = format!("{DEFAULT}/persistentvolumeclaims");
+        let answer = world.call("POST", &target, Some(body));
+        assert_eq!(answer.0, 201, "{}", message(&answer));
+        answer.1["spec"].clone()
+    };
+    let dropped = claim(
+        "a",
+        json!({"dataSource": {"apiGroup": "a.b", "kind": "X", "name": "y"}}),
+    );
+    assert!(dropped["dataSource"].is_null() && dropped["dataSourceRef"].is_null());
+    let kept = claim(
+        "b",
+        json!({"dataSourceRef": {"apiGroup": "a.b", "kind": "X", "name": "y"}}),
+    );
+    assert_eq!(kept["dataSource"], kept["dataSourceRef"]);
+    let elsewhere = claim(
+        "c",
+        json!({"dataSourceRef": {"kind": "PersistentVolumeClaim", "name": "y", "namespace": "z"}}),
+    );
+    assert!(elsewhere["dataSourceRef"].is_null());
+}
