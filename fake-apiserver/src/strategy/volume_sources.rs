@@ -57,11 +57,7 @@ pub fn check(errors: &mut Errors, volume: &At, name: &str, place: Place<'_>) {
     let persistent = place.is_persistent();
     match name {
         "hostPath" => host_path(errors, &source),
-        "local" => {
-            if !required(errors, &source, &["path"]) {
-                no_backsteps(errors, &source.field("path"));
-            }
-        }
+        "local" => local(errors, &source),
         "gcePersistentDisk" => {
             // The real server shows another name.
             let shown = volume.field_as("persistentDisk", source.value());
@@ -199,6 +195,12 @@ fn host_path(errors: &mut Errors, source: &At) {
                 "Socket",
             ],
         );
+    }
+}
+
+fn local(errors: &mut Errors, source: &At) {
+    if !required(errors, source, &["path"]) {
+        no_backsteps(errors, &source.field("path"));
     }
 }
 
