@@ -57,6 +57,8 @@ pub(crate) struct Collector {
     later: BTreeMap<CompactString, Timestamp>,
     /// Kinds of custom objects that were deleted: their owners are gone even when the kind is (the REST mapper remembers).
     gone_kinds: BTreeSet<(CompactString, CompactString)>,
+    /// Where the objects of a kind are, by uid: made when a reference is first looked for in all namespaces, then kept.
+    located: BTreeMap<ResourceId, BTreeMap<CompactString, CompactString>>,
     /// Owners that dependents still refer to and that are known to be nowhere: nobody has to look for them again.
     absent: BTreeSet<CompactString>,
 }
@@ -81,6 +83,15 @@ fn blocks(reference: &Value) -> bool {
 
 impl Collector {
     pub(super) fn observe(core: &mut Core, entry: &Arc<Entry>) {
+        if let Some(located) = core.actors.collector().located.get_mut(&entry.resource) {
+            match entry.new() {
+                None => drop(located.remove(entry.uid())),
+                Some(new) if entry.old.is_none() => {
+                    located.insert(new.uid().into(), new.namespace().into());
+                }
+                Some(_) => {}
+            }
+        }
         let old_owners = entry
             .old
             .as_ref()
@@ -559,10 +570,15 @@ fn report_wrong_namespace(s: &mut Session<'_>, object: &Arc<Object>, owner: &Val
     if !row.namespaced || s.core.actors.collector().absent.contains(uid) {
         return;
     }
-    let mut objects = s.core.store.objects(row.id);
-    let found = objects.find(|(_, other)| other.uid() == uid);
-    let here = found.map(|(key, _)| key.namespace() == object.namespace());
-    drop(objects);
+    let place = |(key, other): (&Key, &Arc<Object>)| (other.uid().into(), key.namespace().into());
+    let (store, collector) = (&s.core.store, s.core.actors.collector());
+    let located = collector
+        .located
+        .entry(row.id)
+        .or_insert_with(|| store.objects(row.id).map(place).collect());
+    let here = located
+        .get(uid)
+        .map(|namespace| *namespace == object.namespace());
     match here {
         Some(true) => return,
         Some(false) => {}

@@ -1,12 +1,13 @@
 //! What the server promises when nobody means well: hostile bytes, hostile sizes, random histories.
 //!
 //! `entry` are the entry points that `fuzz/` drives as well, `smoke` is their bounded run; `hostile` sends what nobody would
-//! in good faith, `growth` and `kinds` make it eight times as large and count the work; `model` plays random histories against a
+//! in good faith, `growth`, `kinds` and `many` make it eight times as large and count the work; `model` plays random histories against a
 //! reference.
 
 mod entry;
 mod growth;
 mod hostile;
 mod kinds;
+mod many;
 mod model;
 mod smoke;

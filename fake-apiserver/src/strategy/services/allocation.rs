@@ -206,12 +206,12 @@ pub(super) fn allocate(
     _name: &str,
 ) -> Result<(), Vec<Cause>> {
     let (stored, uid) = old.map_or((None, ""), |(map, uid)| (Some(map), uid));
-    let others: Vec<_> = cx
-        .store
-        .objects(cx.resource.id)
-        .map(|(_, object)| object.clone())
-        .filter(|object| object.uid() != uid)
-        .collect();
+    // Looked at only where something new is allocated.
+    let (store, resource) = (cx.store, cx.resource.id);
+    let others = || {
+        let objects = store.objects(resource).map(|(_, object)| object);
+        objects.filter(|object| object.uid() != uid)
+    };
     let had_ip = stored.is_some_and(|old| needs_ip(old) && !list(old, "clusterIPs").is_empty());
     if needs_ip(spec)
         && !had_ip
@@ -220,13 +220,11 @@ pub(super) fn allocate(
             .is_none_or(|ip| *ip != "None")
     {
         cluster_ip(cx, spec, |ip| {
-            others
-                .iter()
-                .any(|object| object.value().str_at(&["spec", "clusterIP"]) == ip)
+            others().any(|object| object.value().str_at(&["spec", "clusterIP"]) == ip)
         })?;
     }
     let taken = |protocol: &str, number: i64| {
-        others.iter().any(|object| {
+        others().any(|object| {
             let service = object.value();
             let health = service.i64_at(&["spec", "healthCheckNodePort"]) == Some(number);
             health
