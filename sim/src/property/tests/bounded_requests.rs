@@ -27,8 +27,7 @@ fn with(run: crate::operator::OperatorFn, params: serde_json::Value) -> Setup {
     setup
 }
 
-#[test]
-fn bounded_requests_fires_on_retries_without_a_pause_and_not_on_patient_ones() {
+pub(super) fn bounded_requests_fires_on_retries_without_a_pause_and_not_on_patient_ones() {
     let none = json!(null);
     let runs = check_seeds(
         with(stubborn(Duration::from_millis(10)), none.clone()),

@@ -71,8 +71,7 @@ fn delete_main(at_ms: u64) -> WorkloadStep {
     }
 }
 
-#[test]
-fn finalizer_covers_cleanup_fires_on_a_child_left_and_not_on_one_waited_for() {
+pub(super) fn finalizer_covers_cleanup_fires_on_a_child_left_and_not_on_one_waited_for() {
     let with = |waits| {
         let mut setup = setup(keeper(waits), 1);
         setup.workload = vec![delete_main(10_000)];

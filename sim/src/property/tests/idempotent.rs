@@ -2,8 +2,7 @@
 
 use super::*;
 
-#[test]
-fn idempotent_fires_on_a_counter_and_not_on_a_constant() {
+pub(super) fn idempotent_fires_on_a_counter_and_not_on_a_constant() {
     let count = |constant: bool| {
         maps(move |map, ctx| async move {
             let said = map.data.clone().unwrap_or_default();

@@ -119,8 +119,7 @@ fn broken(setup: Setup) -> Vec<String> {
     findings.map(|finding| finding.message.clone()).collect()
 }
 
-#[test]
-fn single_leader_fires_on_a_hasty_one_and_not_on_a_patient_one() {
+pub(super) fn single_leader_fires_on_a_hasty_one_and_not_on_a_patient_one() {
     let hasty = Mutant {
         hasty: true,
         ..Mutant::default()
@@ -144,8 +143,7 @@ fn single_leader_is_inconclusive_without_a_lease() {
     assert_eq!(runs[0].verdict.inconclusive.len(), 1);
 }
 
-#[test]
-fn no_write_after_deposed_fires_on_blind_writes_and_not_on_guarded_ones() {
+pub(super) fn no_write_after_deposed_fires_on_blind_writes_and_not_on_guarded_ones() {
     let blind = Mutant {
         blind: true,
         ..Mutant::default()

@@ -35,8 +35,7 @@ fn companion(joined: bool) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn no_task_leak_fires_on_a_task_let_go_and_not_on_one_taken_along() {
+pub(super) fn no_task_leak_fires_on_a_task_let_go_and_not_on_one_taken_along() {
     for (joined, want) in [(false, Some("no-task-leak")), (true, None)] {
         let mut setup = setup(companion(joined), 2);
         setup.workload = vec![restart()];
@@ -89,8 +88,7 @@ fn questions(at_once: bool) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn bounded_queue_fires_on_a_crowd_of_tasks_or_requests_and_not_on_a_few() {
+pub(super) fn bounded_queue_fires_on_a_crowd_of_tasks_or_requests_and_not_on_a_few() {
     let bounded = Some("bounded-queue");
     check_seeds(setup(crowd(200), 1), bounded, 4);
     check_seeds(setup(crowd(20), 1), None, 4);
@@ -106,8 +104,7 @@ fn slow(seconds: u64) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn deadline_honoured_fires_on_a_reconcile_without_end_and_not_on_a_pause() {
+pub(super) fn deadline_honoured_fires_on_a_reconcile_without_end_and_not_on_a_pause() {
     let late = Some("deadline-honoured");
     check_seeds(setup(slow(45), 1), late, 4);
     let mut paused = setup(slow(20), 1);

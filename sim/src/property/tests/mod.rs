@@ -1,4 +1,5 @@
-//! Each built-in property has a planted mutant that makes it fire, and a twin of the mutant on which it is silent.
+//! Each built-in property has a planted mutant that makes it fire, and a twin of the mutant on which it is silent; the table
+//! of them is in `planted`.
 
 mod bounded_requests;
 mod cel;
@@ -16,6 +17,7 @@ mod no_lost_update;
 mod no_panic;
 mod no_stall;
 mod owner_refs_kept;
+mod planted;
 mod safe_delete;
 mod same_end_state;
 mod status_not_ahead_of_spec;
@@ -146,10 +148,14 @@ fn setup(run: crate::operator::OperatorFn, replicas: u32) -> Setup {
 }
 
 fn runs(setup: Setup, seeds: std::ops::Range<u64>) -> Vec<Run> {
+    let on = setup.properties.iter().map(|spec| spec.name.clone());
+    let on = on.collect();
     let prepared = Prepared::new(setup).expect("the server takes the setup");
-    seeds
+    let runs: Vec<Run> = seeds
         .map(|seed| prepared.run(&Input::Seed(seed), RunOptions::default()))
-        .collect()
+        .collect();
+    planted::note(on, &runs);
+    runs
 }
 
 /// The properties that are broken in some of the runs; `want` must be among them, or none at all.

@@ -2,8 +2,7 @@
 
 use super::*;
 
-#[test]
-fn no_lost_update_fires_on_a_blind_patch_and_not_on_a_guarded_one() {
+pub(super) fn no_lost_update_fires_on_a_blind_patch_and_not_on_a_guarded_one() {
     check(
         setup(maps(|_, ctx| sign(ctx, false)), 2),
         Some("no-lost-update"),

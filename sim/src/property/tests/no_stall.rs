@@ -84,8 +84,7 @@ fn told(wait: Wait) -> Vec<String> {
     findings.map(|finding| finding.message.clone()).collect()
 }
 
-#[test]
-fn no_stall_names_the_wait_and_its_owner() {
+pub(super) fn no_stall_names_the_wait_and_its_owner() {
     for (wait, want) in [
         (
             Wait::Api,

@@ -43,8 +43,7 @@ fn with(guarded: bool) -> Setup {
     setup
 }
 
-#[test]
-fn owner_refs_kept_fires_on_a_blind_list_and_not_on_a_guarded_one() {
+pub(super) fn owner_refs_kept_fires_on_a_blind_list_and_not_on_a_guarded_one() {
     let runs = check(with(false), Some("owner-refs-kept"));
     let mut findings = runs.iter().flat_map(|run| &run.verdict.findings);
     let finding = findings.find(|finding| finding.property == "owner-refs-kept");

@@ -32,8 +32,7 @@ fn blind_deleter(looks: bool) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn safe_delete_fires_on_an_object_never_seen_and_not_behind_a_precondition() {
+pub(super) fn safe_delete_fires_on_an_object_never_seen_and_not_behind_a_precondition() {
     let with = |looks| {
         let mut setup = setup(blind_deleter(looks), 1);
         let mut child = main_map();

@@ -73,8 +73,7 @@ fn crash() -> Fault {
     }
 }
 
-#[test]
-fn same_end_state_fires_on_a_memory_that_a_crash_wipes_and_not_on_a_fresh_look() {
+pub(super) fn same_end_state_fires_on_a_memory_that_a_crash_wipes_and_not_on_a_fresh_look() {
     let runs = check(
         with(true, "same-end-state", crash()),
         Some("same-end-state"),
@@ -88,8 +87,7 @@ fn same_end_state_fires_on_a_memory_that_a_crash_wipes_and_not_on_a_fresh_look()
     check(with(false, "same-end-state", crash()), None);
 }
 
-#[test]
-fn level_triggered_fires_only_where_a_state_was_missed() {
+pub(super) fn level_triggered_fires_only_where_a_state_was_missed() {
     let runs = check(
         with(true, "level-triggered", crash()),
         Some("level-triggered"),

@@ -45,8 +45,7 @@ fn deployments(honest: bool) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn status_not_ahead_of_spec_fires_on_a_late_read_and_not_on_an_honest_status() {
+pub(super) fn status_not_ahead_of_spec_fires_on_a_late_read_and_not_on_an_honest_status() {
     let with = |honest| {
         let mut setup = setup(deployments(honest), 1);
         let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});

@@ -126,18 +126,56 @@ fn a_storm_is_the_same_again_by_seed_by_tape_and_on_parallel_threads() {
     });
 }
 
+fn fingerprints(setup: Setup, seeds: u64) -> Vec<crate::trace::Fingerprint> {
+    let runs = runs(setup, 0..seeds);
+    runs.iter().map(Run::fingerprint).collect()
+}
+
+/// A storm with every built-in property, conventions among them.
+fn with_all() -> Setup {
+    let mut setup = stormy(setup(maps(|_, ctx| sign(ctx, false)), 2));
+    setup.properties = crate::property::all_names().filter_map(builtin).collect();
+    setup
+}
+
 #[test]
 fn properties_only_read() {
-    let with = stormy(setup(maps(|_, ctx| sign(ctx, false)), 2));
+    let with = with_all();
     let without = Setup {
         properties: Vec::new(),
         ..with.clone()
     };
-    let fingerprints = |setup: Setup| {
-        runs(setup, 0..20)
-            .iter()
-            .map(Run::fingerprint)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(fingerprints(with), fingerprints(without));
+    assert_eq!(fingerprints(with, 20), fingerprints(without, 20));
+}
+
+#[test]
+fn each_property_alone_only_reads() {
+    let with = with_all();
+    let want = fingerprints(with.clone(), 6);
+    for property in with.properties.clone() {
+        let name = property.name.clone();
+        let alone = Setup {
+            properties: vec![property],
+            ..with.clone()
+        };
+        assert_eq!(fingerprints(alone, 6), want, "{name} changes the run");
+    }
+}
+
+#[test]
+fn no_choice_of_properties_changes_a_run() {
+    let with = with_all();
+    let want = fingerprints(with.clone(), 3);
+    // Halves, quarters, eighths, …: any two properties are together in one choice and apart in another.
+    for bit in 0..5 {
+        for on in [0, 1] {
+            let numbered = with.properties.iter().enumerate();
+            let chosen = numbered.filter(|(number, _)| (number >> bit) & 1 == on);
+            let some = Setup {
+                properties: chosen.map(|(_, property)| property.clone()).collect(),
+                ..with.clone()
+            };
+            assert_eq!(fingerprints(some, 3), want, "bit {bit} is {on}");
+        }
+    }
 }

@@ -70,8 +70,7 @@ fn writer(header: Option<String>, detached: bool) -> crate::operator::OperatorFn
     })
 }
 
-#[test]
-fn traced_writes_fires_without_header_or_span() {
+pub(super) fn traced_writes_fires_without_header_or_span() {
     let good = format!("00-{:032x}-{:016x}-01", 1, 2);
     let broken = |header, detached| broken("traced-writes", writer(header, detached), |_| ());
     assert!(broken(None, false));
@@ -88,8 +87,7 @@ fn shows(text: &'static str) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn metric_rules_fires_on_names_off_convention() {
+pub(super) fn metric_rules_fires_on_names_off_convention() {
     let broken = |text| broken("metric-rules", shows(text), |_| ());
     assert!(broken("Reconciles 1\n"));
     assert!(broken("# TYPE op_work_done counter\nop_work_done 1\n"));
@@ -99,8 +97,7 @@ fn metric_rules_fires_on_names_off_convention() {
     ));
 }
 
-#[test]
-fn bounded_metric_fires_on_a_long_queue() {
+pub(super) fn bounded_metric_fires_on_a_long_queue() {
     let broken = |text| broken("bounded-metric", shows(text), |_| ());
     assert!(broken("op_work_queue_depth 101\n"));
     assert!(!broken(
@@ -108,8 +105,7 @@ fn bounded_metric_fires_on_a_long_queue() {
     ));
 }
 
-#[test]
-fn one_tenant_per_series_fires_on_a_mix() {
+pub(super) fn one_tenant_per_series_fires_on_a_mix() {
     let broken = |text| broken("one-tenant-per-series", shows(text), |_| ());
     let good = "a{namespace=\"x\",tenant=\"red\"} 1\na{namespace=\"y\",tenant=\"blue\"} 1\n";
     assert!(!broken(good));
@@ -118,8 +114,7 @@ fn one_tenant_per_series_fires_on_a_mix() {
     ));
 }
 
-#[test]
-fn whole_traces_fires_on_a_child_without_its_parent() {
+pub(super) fn whole_traces_fires_on_a_child_without_its_parent() {
     let exports = |spans: serde_json::Value| {
         operator(move |cx: OperatorContext| {
             let batch = json!({"spans": spans.clone()});
@@ -146,8 +141,7 @@ fn whole_traces_fires_on_a_child_without_its_parent() {
     ));
 }
 
-#[test]
-fn ready_after_sync_fires_on_a_webhook_that_is_served_too_early() {
+pub(super) fn ready_after_sync_fires_on_a_webhook_that_is_served_too_early() {
     let serves = |waits: bool| {
         operator(move |cx: OperatorContext| async move {
             let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");

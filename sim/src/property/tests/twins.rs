@@ -15,8 +15,7 @@ fn reader(careful: bool) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn no_panic_tells_an_object_taken_for_granted_from_one_that_is_read() {
+pub(super) fn no_panic_tells_an_object_taken_for_granted_from_one_that_is_read() {
     for (careful, want) in [(false, Some("no-panic")), (true, None)] {
         let mut setup = setup(reader(careful), 2);
         setup.workload = vec![poke(500, json!({"data": {"size": "3"}}))];
@@ -46,8 +45,7 @@ fn winner(yields: bool) -> crate::operator::OperatorFn {
     })
 }
 
-#[test]
-fn converges_tells_a_fight_from_one_that_is_over_at_once() {
+pub(super) fn converges_tells_a_fight_from_one_that_is_over_at_once() {
     for (yields, want) in [(false, Some("converges")), (true, None)] {
         let mut setup = setup(winner(yields), 2);
         setup.settle.bound = Duration::from_secs(30);
@@ -55,8 +53,7 @@ fn converges_tells_a_fight_from_one_that_is_over_at_once() {
     }
 }
 
-#[test]
-fn no_orphans_tells_a_cluster_that_collects_its_garbage_from_one_that_does_not() {
+pub(super) fn no_orphans_tells_a_cluster_that_collects_its_garbage_from_one_that_does_not() {
     let child = || maps(|map, ctx| ensure_child(map, ctx, true));
     for (collected, want) in [(false, Some("no-orphans")), (true, None)] {
         let mut setup = setup(child(), 1);

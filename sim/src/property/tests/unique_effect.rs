@@ -1,6 +1,8 @@
-//! `unique-effect`: a child with a generated name, made again after a lost reply, and one with a fixed name.
+//! `unique-effect`: a child with a generated name, made again after a lost reply, and one with a fixed name; a volume of a
+//! cloud without a key, and one with.
 
 use super::*;
+use crate::service::{ServiceKind, ServiceSetup};
 
 /// Makes the child before it has looked, and notes that it has.
 async fn make(map: Arc<ConfigMap>, ctx: Ctx, fixed_name: bool) -> Done {
@@ -44,8 +46,7 @@ fn with(fixed_name: bool) -> Setup {
     setup
 }
 
-#[test]
-fn unique_effect_fires_on_a_second_child_and_not_on_a_fixed_name() {
+pub(super) fn unique_effect_fires_on_a_second_child_and_not_on_a_fixed_name() {
     let runs = check(with(false), Some("unique-effect"));
     let mut findings = runs.iter().flat_map(|run| &run.verdict.findings);
     let message = &findings.next().expect("it fires").message;
@@ -58,4 +59,46 @@ fn unique_effect_fires_on_a_second_child_and_not_on_a_fixed_name() {
         "{message}"
     );
     check(with(true), None);
+}
+
+/// Makes a volume of no name until it is told that there is one.
+fn volume(keyed: bool) -> crate::operator::OperatorFn {
+    operator(move |cx: OperatorContext| async move {
+        let mut cloud = cx.service("cloud");
+        if keyed {
+            cloud = cloud.keyed("the volume");
+        }
+        while !matches!(cloud.request("POST", "/volumes", json!({"size": 1})).await, Ok(reply) if reply.is_success())
+        {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        std::future::pending::<()>().await;
+    })
+}
+
+pub(super) fn unique_effect_fires_on_a_second_volume_and_not_on_one_with_a_key() {
+    let with = |keyed| {
+        let mut setup = with(true);
+        setup.operators[0].run = volume(keyed);
+        let cleanup = DurationRange::fixed(Duration::from_secs(1));
+        let cloud = ServiceKind::Cloud {
+            cleanup,
+            limit: None,
+        };
+        setup.services = vec![ServiceSetup::new("cloud", cloud)];
+        setup.faults.from = vec![Fault::LoseReply {
+            on: crate::setup::RequestFilter {
+                services: vec!["cloud".into()],
+                ..Default::default()
+            },
+        }];
+        setup
+    };
+    let runs = check_seeds(with(false), Some("unique-effect"), 60);
+    let mut findings = runs.iter().flat_map(|run| &run.verdict.findings);
+    assert_eq!(
+        findings.next().expect("it fires").message,
+        "op has done create cloud/volumes/*: 2 times, and in the fault-free run 1 in all"
+    );
+    check_seeds(with(true), None, 60);
 }
