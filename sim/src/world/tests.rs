@@ -7,11 +7,12 @@ use fake_apiserver::server::Defect;
 use futures::StreamExt;
 use kube::runtime::watcher;
 
+use super::AT_ONCE_MAX;
 use crate::event::{Event, WatchEnd, Who};
 use crate::operator::{OperatorContext, operator};
 use crate::run::{Prepared, RunOptions};
 use crate::schedule::Input;
-use crate::setup::{Action, Fault, FaultPlan, OperatorSetup, Setup, Until, WorkloadStep};
+use crate::setup::{Action, Fault, FaultPlan, Mode, OperatorSetup, Setup, Until, WorkloadStep};
 use crate::time::SimTime;
 use crate::trace::Record;
 
@@ -164,4 +165,63 @@ fn a_connection_that_is_over_is_followed_by_one_to_the_next_server() {
     };
     let lost = |event: &Event| matches!(event, Event::WatchEnded { why, .. } if matches!(why, WatchEnd::Dropped));
     assert!(over(dropped, 0..12, &lost) > 0);
+}
+
+/// One replica that asks without a pause, or rests for 5 ms after so many answers, for a second of controlled time; the
+/// moments at which a request was carried out or a reply came.
+fn asked_at(rests_after: Option<u32>) -> Vec<SimTime> {
+    let run = operator(move |cx: OperatorContext| async move {
+        let maps = kube::Api::<ConfigMap>::default_namespaced(cx.client);
+        let mut asked = 0;
+        while !cx.name.is_empty() {
+            let _ = maps.get_opt("a").await;
+            asked += 1;
+            if rests_after.is_some_and(|many| asked % many == 0) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    });
+    let setup = Setup {
+        operators: vec![OperatorSetup {
+            name: "op".to_owned(),
+            replicas: 1,
+            namespace: "default".to_owned(),
+            run,
+        }],
+        mode: Mode::Controlled,
+        until: Until::Time(SimTime(1_000_000)),
+        ..Setup::default()
+    };
+    let records = trace(setup, 3).into_iter().filter(|record| {
+        matches!(
+            record.event,
+            Event::RequestCommitted { .. } | Event::ReplyDelivered { .. }
+        )
+    });
+    records.map(|record| record.at).collect()
+}
+
+#[test]
+fn after_500_choices_in_one_instant_each_takes_a_millisecond() {
+    let at = asked_at(None);
+    let in_one_instant = at.iter().filter(|t| **t == at[0]).count();
+    // Whatever else is chosen in that instant counts too.
+    let at_once_max = AT_ONCE_MAX as usize;
+    assert!((at_once_max - 5..=at_once_max).contains(&in_one_instant));
+    let after = &at[in_one_instant - 1..];
+    assert!(after.windows(2).all(|two| two[1].0 - two[0].0 == 1_000));
+    assert!(after.len() > 900, "{} after the first instant", after.len());
+}
+
+#[test]
+fn fewer_than_500_choices_in_each_instant_take_no_time() {
+    // Two choices for each answer; then the timer is all there is, and its time comes.
+    let at = asked_at(Some(200));
+    let mut instants = at.clone();
+    instants.dedup();
+    let among = |t: &SimTime| at.iter().filter(|other| *other == t).count();
+    assert!(instants.windows(2).all(|two| two[1].0 - two[0].0 == 5_000));
+    assert!(instants.len() > 20);
+    let whole = &instants[..instants.len() - 1];
+    assert!(whole.iter().all(|t| among(t) == 400));
 }
