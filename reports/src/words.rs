@@ -485,10 +485,18 @@ fn replica(event: &Event) -> Said {
             None => said("ends", "", ""),
         },
         Event::ShutdownRequested { .. } => said("is told to stop", "", ""),
-        Event::TasksLeaked { tasks, .. } => said(
-            format!("leaves {tasks} tasks behind"),
+        Event::TasksLeaked {
+            tasks, spawned_at, ..
+        } => said(
+            format!(
+                "leaves {tasks} {} behind",
+                if *tasks == 1 { "task" } else { "tasks" }
+            ),
             "",
-            "they run on after the stop",
+            match spawned_at.is_empty() {
+                true => "they run on after the stop".to_owned(),
+                false => format!("spawned at {}", spawned_at.join(", ")),
+            },
         ),
         Event::TasksGrew { tasks, .. } => {
             said(format!("has {tasks} tasks"), "", "more than it ever had")

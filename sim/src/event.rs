@@ -291,6 +291,9 @@ pub enum Event {
         replica: ReplicaId,
         /// How many.
         tasks: u32,
+        /// Where they were spawned: `src/widget.rs:12:5`; empty where tokio does not tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        spawned_at: Vec<String>,
     },
     /// A replica has more tasks at once than it ever had: told at 32 and each doubling.
     TasksGrew {

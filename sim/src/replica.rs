@@ -3,7 +3,13 @@
 //! Owns the life of one incarnation: start, step to quiescence, graceful stop with a check for leaked tasks, death.
 //! Dropping the runtime is the crash: every task it ever spawned is gone. Does not own when any of this happens.
 //!
+//! Where tokio's unstable hooks are there, it knows where each task was spawned; the path of a dependency is cut to the crate.
+//!
 //! Invariant: code of a replica runs inside [`Process::step`] and nowhere else.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
@@ -18,7 +24,12 @@ pub(crate) struct Process {
     runtime: Option<Runtime>,
     main: Option<JoinHandle<OperatorResult>>,
     stop: watch::Sender<bool>,
+    sites: Sites,
 }
+
+/// Where the tasks that are there were spawned, and how many at each place. Empty without tokio's unstable hooks.
+#[derive(Clone, Default)]
+struct Sites(Arc<Mutex<BTreeMap<&'static Location<'static>, u32>>>);
 
 /// How a main function came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +51,8 @@ impl Process {
             entropy::is_active(),
             "a replica lives on a simulated thread"
         );
-        let runtime = build(seed);
+        let sites = Sites::default();
+        let runtime = build(seed, &sites);
         let (stop, shutdown) = Shutdown::channel();
         // The factory is the operator's code too, so it runs in the task: what it panics with ends its main function.
         let main = runtime.spawn(async move { make(shutdown).await });
@@ -48,6 +60,7 @@ impl Process {
             runtime: Some(runtime),
             main: Some(main),
             stop,
+            sites,
         }
     }
 
@@ -86,6 +99,42 @@ impl Process {
             .as_ref()
             .map_or(0, |runtime| runtime.metrics().num_alive_tasks())
     }
+
+    /// Where they were spawned, in order: `src/widget.rs:12:5`, `kube-runtime-5.0.0/src/watcher.rs:7:1 (3 tasks)`.
+    pub(crate) fn spawn_sites(&self) -> Vec<String> {
+        let sites = self.sites.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = sites.iter().map(|(site, tasks)| {
+            let file = site.file();
+            let file = match file.split_once("/registry/src/") {
+                Some((_, within)) => within.split_once('/').map_or(within, |(_, path)| path),
+                None => file,
+            };
+            let place = format!("{file}:{}:{}", site.line(), site.column());
+            match tasks {
+                1 => place,
+                tasks => format!("{place} ({tasks} tasks)"),
+            }
+        });
+        said.collect()
+    }
+}
+
+#[cfg(tokio_unstable)]
+impl Sites {
+    fn spawned(&self, at: &'static Location<'static>) {
+        let mut sites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *sites.entry(at).or_default() += 1;
+    }
+
+    fn over(&self, at: &'static Location<'static>) {
+        let mut sites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tasks) = sites.get_mut(at) {
+            *tasks -= 1;
+            if *tasks == 0 {
+                sites.remove(at);
+            }
+        }
+    }
 }
 
 /// The process is gone, with all its tasks. What their destructors try has no effect outside.
@@ -105,13 +154,18 @@ impl Drop for Process {
     }
 }
 
-fn build(seed: u64) -> Runtime {
+fn build(seed: u64, sites: &Sites) -> Runtime {
     let mut builder = Builder::new_current_thread();
     builder.enable_all();
     #[cfg(tokio_unstable)]
-    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    {
+        builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+        let (spawned, over) = (sites.clone(), sites.clone());
+        builder.on_task_spawn(move |task| spawned.spawned(task.spawned_at()));
+        builder.on_task_terminate(move |task| over.over(task.spawned_at()));
+    }
     #[cfg(not(tokio_unstable))]
-    let _ = seed;
+    let _ = (seed, sites);
     builder
         .build()
         .expect("an epoll descriptor can be had; raise the limit of open files")

@@ -3,6 +3,9 @@
 //! Counted are the tasks of the replica's runtime at the moment its main function returns. In a process of its own
 //! they would die with it; in a test, or where an operator is one of several in a process, they would go on writing.
 //!
+//! The finding names where they were spawned: the call of `tokio::spawn` or the like, which for a task that a library spawns
+//! is within the library. Tokio tells that when it is built with `--cfg tokio_unstable`; else the finding counts them only.
+//!
 //! Does not see: tasks of a replica that crashed, or that was never told to stop; so a scenario needs a `restart` step.
 
 use std::collections::BTreeMap;
@@ -26,7 +29,11 @@ impl Property for NoTaskLeak {
             Event::ShutdownRequested { replica } => {
                 self.told.insert(*replica, record.step);
             }
-            Event::TasksLeaked { replica, tasks } => {
+            Event::TasksLeaked {
+                replica,
+                tasks,
+                spawned_at,
+            } => {
                 let name = view.trace.replicas.get(replica.0 as usize);
                 let about = About {
                     replica: Some(*replica),
@@ -38,7 +45,12 @@ impl Property for NoTaskLeak {
                     1 => ("task", "runs"),
                     _ => ("tasks", "run"),
                 };
-                let message = format!("{name} has stopped, and {tasks} {noun} of it still {verb}");
+                let sites = match spawned_at.is_empty() {
+                    true => String::new(),
+                    false => format!(", spawned at {}", spawned_at.join(" and ")),
+                };
+                let message =
+                    format!("{name} has stopped, and {tasks} {noun} of it still {verb}{sites}");
                 report.find(message, about);
             }
             _ => {}

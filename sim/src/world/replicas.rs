@@ -468,9 +468,11 @@ impl World<'_> {
         };
         let tasks = replica.process.as_ref().map_or(0, Process::alive_tasks);
         if graceful && tasks > 0 {
+            let spawned_at = replica.process.as_ref().map(Process::spawn_sites);
             self.record(Event::TasksLeaked {
                 replica: id,
                 tasks: tasks as u32,
+                spawned_at: spawned_at.unwrap_or_default(),
             });
         }
         let step = self.record(Event::ReplicaEnded { replica: id, error });

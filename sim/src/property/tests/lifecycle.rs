@@ -42,6 +42,20 @@ pub(super) fn no_task_leak_fires_on_a_task_let_go_and_not_on_one_taken_along() {
         let runs = check_seeds(setup, want, 8);
         let leaks = |run: &Run| run.verdict.violated() == ["no-task-leak"];
         assert!(joined || runs.iter().all(leaks));
+        let messages = runs.iter().flat_map(|run| &run.verdict.findings);
+        for finding in messages.filter(|_| cfg!(tokio_unstable)) {
+            let (said, places) = finding
+                .message
+                .split_once(", spawned at ")
+                .expect("it names the place");
+            assert!(said.starts_with("op-") && said.contains(" has stopped, and "));
+            // Its client has a task too, which lives as long as it.
+            let ours = places
+                .split(" and ")
+                .filter(|place| place.starts_with(file!()));
+            assert_eq!(ours.count(), 1, "{places}");
+            assert!(!places.contains("registry"), "{places}");
+        }
     }
 }
 
