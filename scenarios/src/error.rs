@@ -128,7 +128,11 @@ impl Error {
             .with_links(false)
             .with_context_lines(2);
         let mut text = String::new();
-        match handler.render_report(&mut text, self) {
+        let shown = Shown {
+            error: self,
+            place: self.place.as_ref().map(Place::to_show),
+        };
+        match handler.render_report(&mut text, &shown) {
             Ok(()) => text,
             // The handler fails only where the place lies outside its text.
             Err(_) => format!("{self}\n"),
@@ -192,9 +196,17 @@ pub fn nearest<'a>(word: &str, known: &'a [String]) -> Option<&'a str> {
         .map(|(_, k)| k.as_str())
 }
 
-impl Diagnostic for Error {
+/// An error with its place as a terminal can take it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Shown<'e> {
+    error: &'e Error,
+    place: Option<Place>,
+}
+
+impl Diagnostic for Shown<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.hint()?))
+        Some(Box::new(self.error.hint()?))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use crate::de;
@@ -13,6 +15,9 @@ use crate::error::{Error, Problem, Result};
 use crate::format::{Engine, Manifest, Scenario};
 use crate::source::{Place, Source};
 use crate::tree::{Node, Value};
+
+/// The largest file that is read.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// The name of the only variant of a file that has none.
 pub const NO_VARIANT: &str = "default";
@@ -28,20 +33,48 @@ pub enum Files {
 
 impl Files {
     fn read(&self, path: &Path, named_at: Option<&Place>) -> Result<Arc<Source>> {
-        let text = match self {
-            Self::Disk => fs::read_to_string(path),
-            Self::Inlined(texts) => texts.get(path).cloned().ok_or_else(|| {
-                std::io::Error::new(
+        let bytes = match self {
+            Self::Disk => read(path),
+            Self::Inlined(texts) => match texts.get(path) {
+                Some(text) => Ok(text.clone().into_bytes()),
+                None => Err(std::io::Error::new(
                     std::io::ErrorKind::NotFound,
                     "the recording does not carry it",
-                )
-            }),
+                )),
+            },
         };
-        match text {
-            Ok(text) => Ok(Source::new(path, text)),
-            Err(error) => Err(Error::read(path, error, named_at)),
-        }
+        let bytes = bytes.map_err(|error| Error::read(path, error, named_at))?;
+        String::from_utf8(bytes)
+            .map(|text| Source::new(path, text))
+            .map_err(|error| not_utf8(path, &error))
     }
+}
+
+/// A file, unless it is larger than any file people write.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > BYTES_MAX {
+        true => Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            "it is larger than 16 MiB",
+        )),
+        false => Ok(bytes),
+    }
+}
+
+fn not_utf8(path: &Path, error: &FromUtf8Error) -> Error {
+    let good = error.utf8_error().valid_up_to();
+    let before = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
+    let line = 1 + before.matches('\n').count() as u64;
+    let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count() as u64;
+    let source = Source::new(path, String::from_utf8_lossy(error.as_bytes()));
+    Error::value(
+        &Place::new(&source, line, column, 1),
+        "this is not text in UTF-8",
+        "save the file in UTF-8",
+    )
 }
 
 /// A scenario file with all its cases.
@@ -237,8 +270,22 @@ fn case(source: &Arc<Source>, variant: &str, tree: Node, files: &Files) -> Resul
         };
         return Err(Error::at(&case.tree.place, Problem::MissingKey { key }));
     }
+    check_name(&case.place(&["scenario"]), &case.scenario.scenario)?;
+    check_name(&case.tree.place, variant)?;
     read_named_files(&mut case, files)?;
     Ok(case)
+}
+
+/// Names stand in tables and in the names of recordings.
+fn check_name(place: &Place, name: &str) -> Result<()> {
+    match name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        true => Err(Error::value(
+            place,
+            format!("the name {name:?} cannot be used"),
+            "lower-case words joined by dashes, up to 100 characters",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn read_named_files(case: &mut Case, files: &Files) -> Result<()> {

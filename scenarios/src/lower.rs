@@ -99,10 +99,7 @@ impl<'a> Lowering<'a> {
         let properties = self.properties()?;
         Ok(Setup {
             name: scenario.scenario.clone(),
-            servers: self.count(
-                &["cluster", "apiServers"],
-                scenario.cluster.api_servers.max(1),
-            )?,
+            servers: self.servers()?,
             crds,
             objects,
             actors: self.actors()?.unwrap_or(defaults.actors),
@@ -140,6 +137,18 @@ impl<'a> Lowering<'a> {
                 "name it once, with all its settings",
             )
         })
+    }
+
+    /// How many API servers there are: one where no `cluster` says it.
+    fn servers(&self) -> Result<u32> {
+        let cluster = self.case.tree.get("cluster");
+        match cluster.and_then(|cluster| cluster.get("apiServers")) {
+            Some(_) => self.count(
+                &["cluster", "apiServers"],
+                self.case.scenario.cluster.api_servers,
+            ),
+            None => Ok(1),
+        }
     }
 
     /// A small number that costs something: 1 to 9.
@@ -652,7 +661,7 @@ impl<'a> Lowering<'a> {
             }
             Fault::Lag(f) => setup::Fault::Lag {
                 kind: kind("lag", &f.kind)?,
-                server: f.server,
+                server: self.server(i, f.server)?,
                 lasting: range(f.r#for),
             },
             Fault::DropWatch(f) => setup::Fault::DropWatch {
@@ -670,6 +679,21 @@ impl<'a> Lowering<'a> {
             },
         });
         Ok(())
+    }
+
+    fn server(&self, i: &str, server: Option<u32>) -> Result<Option<u32>> {
+        let servers = self.servers()?;
+        match server {
+            Some(n) if n >= servers => Err(Error::value(
+                &self.case.place(&["faults", "from", i, "lag", "server"]),
+                format!("there is no API server {n}"),
+                format!(
+                    "they count from 0 to {}, as `cluster.apiServers` says",
+                    servers - 1
+                ),
+            )),
+            server => Ok(server),
+        }
     }
 
     fn requests(&self, i: &str, word: &str, requests: &Requests) -> Result<setup::RequestFilter> {

@@ -20,6 +20,11 @@ const RANGE_HINT: &str = "write one duration, or two with two dots between: 500m
 const SEEDS_HINT: &str =
     "write how many, or a range that excludes its end: 200, 0..1000; a seed is below 2^64";
 
+/// So many seeds in one call keep their list in memory; more are shared out over several.
+const SEEDS_MAX: u64 = 10_000_000;
+/// Timers of operators reach two years; what takes longer than one is a slip of the pen.
+const DURATION_MAX_US: u64 = 366 * 24 * 3_600 * 1_000_000;
+
 /// A length of time, not negative: `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
@@ -96,7 +101,13 @@ fn micros(text: &str) -> Result<i64, String> {
             "`{text}` is finer than a microsecond{HINT}{DURATION_HINT}"
         ));
     }
-    i64::try_from(us).map_err(|_| bad())
+    let us = i64::try_from(us).map_err(|_| bad())?;
+    if us.unsigned_abs() > DURATION_MAX_US {
+        return Err(format!(
+            "`{text}` is longer than a year{HINT}{DURATION_HINT}"
+        ));
+    }
+    Ok(us)
 }
 
 fn not_negative(text: &str) -> Result<Duration, String> {
@@ -166,6 +177,11 @@ impl std::str::FromStr for SeedRange {
         };
         if start >= end {
             return Err(format!("`{text}` holds no seed{HINT}{SEEDS_HINT}"));
+        }
+        if end - start > SEEDS_MAX {
+            return Err(format!(
+                "`{text}` holds more than 10,000,000 seeds{HINT}take fewer at a time; `twins` takes any number"
+            ));
         }
         Ok(Self { start, end })
     }
@@ -257,7 +273,7 @@ mod tests {
         ] {
             assert_eq!(span(text), Ok(us), "{text}");
         }
-        for text in ["5", "-1s", "fast", "1ns", "", "1s..2s"] {
+        for text in ["5", "-1s", "fast", "1ns", "", "1s..2s", "9000h"] {
             let error = span(text).expect_err(text);
             assert!(error.contains(HINT), "{error}");
         }
@@ -278,7 +294,14 @@ mod tests {
     fn seeds_are_a_range_or_a_count() {
         assert_eq!("0..1_000".parse(), Ok(seeds(0..1000)));
         assert_eq!("200".parse(), Ok(seeds(0..200)));
-        for text in ["5..5", "0", "18446744073709551616", "0..-1", "x"] {
+        for text in [
+            "5..5",
+            "0",
+            "18446744073709551616",
+            "0..18446744073709551615",
+            "0..-1",
+            "x",
+        ] {
             assert!(text.parse::<SeedRange>().is_err(), "{text}");
         }
     }

@@ -79,6 +79,55 @@ impl Place {
     pub fn path(&self) -> &Path {
         &self.source.path
     }
+
+    /// The same place in a text that a terminal can take: long lines cut around the place, control characters replaced.
+    pub(crate) fn to_show(&self) -> Self {
+        let text = &self.source.text;
+        let near = |n: usize| (self.line as usize).abs_diff(n + 1) <= 2;
+        let tame =
+            |line: &str| line.len() <= LINE_MAX && !line.trim_end_matches('\r').contains(untamed);
+        let lines = text.split('\n').enumerate();
+        if lines
+            .clone()
+            .filter(|(n, _)| near(*n))
+            .all(|(_, line)| tame(line))
+        {
+            return self.clone();
+        }
+        let before = (self.column as usize - 1).saturating_sub(LINE_MAX / 2);
+        let mut column = self.column;
+        let mut shown = Vec::new();
+        for (n, line) in lines {
+            let here = n as u64 + 1 == self.line;
+            let from = if here { before } else { 0 };
+            let mut cut = String::new();
+            if from > 0 {
+                cut.push('…');
+                column = (self.column as usize - from) as u64 + 1;
+            }
+            let mut chars = line.trim_end_matches('\r').chars().skip(from);
+            cut.extend(
+                chars
+                    .by_ref()
+                    .take(if near(n) { LINE_MAX } else { 0 })
+                    .map(|c| if untamed(c) { '\u{fffd}' } else { c }),
+            );
+            if near(n) && chars.next().is_some() {
+                cut.push('…');
+            }
+            shown.push(cut);
+        }
+        let source = Source::new(&self.source.path, shown.join("\n"));
+        Self::new(&source, self.line, column, self.len.min(LINE_MAX / 2))
+    }
+}
+
+/// A line longer than this is cut where it is shown.
+const LINE_MAX: usize = 160;
+
+/// What would move a terminal's cursor or change its colours.
+fn untamed(c: char) -> bool {
+    c.is_control() && c != '\t'
 }
 
 impl fmt::Display for Place {
@@ -109,6 +158,25 @@ mod tests {
         let place = Place::new(&source, 2, 10, 99);
         assert_eq!(&source.text[place.offset..place.offset + place.len], "x");
         assert_eq!(place.to_string(), "a.yaml:2:10");
+    }
+
+    #[test]
+    fn a_place_is_shown_without_what_a_terminal_would_obey() {
+        let source = Source::new(
+            "a.yaml",
+            format!("a: \u{1b}[31m\nb: {}x\n", "y".repeat(9_000)),
+        );
+        let place = Place::new(&source, 2, 9_004, 1);
+        let shown = place.to_show();
+        let text = &shown.source.text;
+        assert_eq!(&text[shown.offset..shown.offset + shown.len], "x");
+        assert!(
+            text.starts_with("a: \u{fffd}[31m\n…y") && text.len() < 300,
+            "{text}"
+        );
+        assert_eq!(shown.line, 2);
+        let tame = Place::new(&Source::new("a.yaml", "a: 1\r\n"), 1, 4, 1);
+        assert_eq!(tame.to_show(), tame);
     }
 
     #[test]

@@ -238,8 +238,30 @@ fn broken(source: &Arc<Source>, error: &serde_saphyr::Error) -> Error {
         .iter()
         .filter_map(|tail| text.find(tail))
         .min();
-    let message = text[..end.unwrap_or(text.len())].to_owned();
+    let message = in_our_words(&text[..end.unwrap_or(text.len())]);
     Error::at(&at, Problem::Yaml { message })
+}
+
+/// What the reader says about its limits, for somebody who does not know them.
+fn in_our_words(message: &str) -> String {
+    let ours = [
+        (
+            "multiple YAML documents",
+            "a second document begins here, and there can be only one",
+        ),
+        ("budget breached: Depth", "this is nested too deep"),
+        ("recursion limit exceeded", "this is nested too deep"),
+        (
+            "budget breached: Nodes",
+            "there are too many values, those that aliases repeat included",
+        ),
+        (
+            "recursive references",
+            "an alias stands inside of what it names",
+        ),
+    ];
+    let known = ours.iter().find(|(theirs, _)| message.starts_with(theirs));
+    known.map_or(message, |(_, ours)| ours).to_owned()
 }
 
 /// The tree as the YAML reader gives it, before places are tied to a source.
