@@ -10,7 +10,10 @@ use super::{Failure, Output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  reconverge serve --http --listen 127.0.0.1:8001 --kubeconfig kubeconfig.yaml
+  reconverge serve --http --listen 127.0.0.1:8001 --token admin
+  curl -H 'Authorization: Bearer admin' http://127.0.0.1:8001/api/v1/namespaces
+
+  reconverge serve --http --anonymous-admin --kubeconfig kubeconfig.yaml
   kubectl --kubeconfig kubeconfig.yaml get namespaces
 
 Standard output gets one line once the server listens: `ready URL`.")]
@@ -27,6 +30,9 @@ pub(super) struct Args {
     /// More tokens, a line each: token,user,uid,"group1,group2"
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Whoever sends no token is the administrator: over plain HTTP, kubectl and clients in Go send none
+    #[arg(long)]
+    anonymous_admin: bool,
     /// Where a kubeconfig of the administrator is written
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -38,6 +44,7 @@ pub(super) fn serve(args: &Args, output: &Output) -> Result<u8, Failure> {
         listen: args.listen,
         token: args.token.clone(),
         token_file: args.token_file.clone(),
+        anonymous_admin: args.anonymous_admin,
         kubeconfig: args.kubeconfig.clone(),
         ..Options::default()
     };

@@ -306,7 +306,15 @@ fn a_server_that_cannot_be_served() {
     );
     check(
         &["serve", "--http", "--token-file", "no/such/file"],
-        &["no/such/file"],
+        &["cannot read no/such/file"],
+    );
+    check(
+        &["serve", "--http", "--kubeconfig", "no/such/file"],
+        &["cannot write no/such/file"],
+    );
+    check(
+        &["serve", "--http", "--token", ""],
+        &["the token is empty, or holds characters"],
     );
 }
 

@@ -362,13 +362,15 @@ fn the_schema_file_is_the_one_that_is_printed() {
     is_printed("scenarios/scenario.schema.json", &["schema"]);
 }
 
-#[test]
-fn serve_answers_over_http() {
+/// What a server that was started with these arguments answers to bytes on a connection of their own.
+fn served(args: &[&str], requests: &[&str]) -> Vec<String> {
     use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{Shutdown, TcpStream};
     use std::process::{Command, Stdio};
 
     let mut server = Command::new(env!("CARGO_BIN_EXE_reconverge"))
-        .args(["serve", "--http", "--token", "secret"])
+        .args(["serve", "--http"])
+        .args(args)
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
@@ -381,18 +383,68 @@ fn serve_answers_over_http() {
         .trim()
         .strip_prefix("ready http://")
         .expect("`ready URL`");
-    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
-    write!(
-        stream,
-        "GET /api/v1/namespaces/default HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer secret\r\nConnection: close\r\n\r\n"
-    )
-    .expect("a request can be sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer comes");
+    let ask = |request: &&str| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        let sent = stream.write_all(request.as_bytes());
+        sent.expect("a request can be sent");
+        stream.shutdown(Shutdown::Write).expect("it has an end");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer comes");
+        answer
+    };
+    let answers = requests.iter().map(ask).collect();
     server.kill().expect("it can be stopped");
     server.wait().expect("it stops");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(answer.contains("\"kind\":\"Namespace\""), "{answer}");
+    answers
+}
+
+#[test]
+fn serve_answers_over_http() {
+    let get = "GET /api/v1/namespaces/default HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let known = format!("{get}Authorization: Bearer secret\r\n\r\n");
+    let unknown = format!("{get}Authorization: Bearer another\r\n\r\n");
+    let unsigned = format!("{get}\r\n");
+    let requests = [known.as_str(), &unknown, &unsigned];
+    for (args, codes) in [
+        (&["--token", "secret"][..], ["200", "401", "403"]),
+        (
+            &["--token", "secret", "--anonymous-admin"],
+            ["200", "401", "200"],
+        ),
+    ] {
+        let answers = served(args, &requests);
+        for (answer, code) in answers.iter().zip(codes) {
+            assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
+        }
+        assert!(answers[0].contains("\"kind\":\"Namespace\""));
+    }
+}
+
+#[test]
+fn a_request_without_its_end_does_nothing() {
+    let to = "/api/v1/namespaces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\n";
+    let body = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"kept"}}"#;
+    let to_one = to.replace("namespaces ", "namespaces/kept ");
+    let answers = served(
+        &["--token", "secret"],
+        &[
+            &format!(
+                "POST {to}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+            &format!("DELETE {to_one}Content-Length: 500\r\n\r\n{{\"preconditions\":"),
+            &format!("DELETE {to_one}Transfer-Encoding: chunked\r\n\r\nZZ\r\n"),
+            &format!("GET {to_one}Connection: close\r\n\r\n"),
+        ],
+    );
+    assert!(answers[0].starts_with("HTTP/1.1 201 "), "{}", answers[0]);
+    assert!(!answers[1].starts_with("HTTP/1.1 200 "), "{}", answers[1]);
+    assert!(!answers[2].starts_with("HTTP/1.1 200 "), "{}", answers[2]);
+    assert!(
+        answers[3].contains("\"phase\":\"Active\""),
+        "{}",
+        answers[3]
+    );
 }
 
 #[test]

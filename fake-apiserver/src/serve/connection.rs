@@ -37,7 +37,8 @@ async fn answer(state: Rc<State>, request: http::Request<Incoming>) -> http::Res
     let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => Bytes::from(vec![b' '; BODY_BYTES_MAX]),
-        Err(_) => Bytes::new(),
+        // What was to be done is not known: a deletion without its preconditions would be another one.
+        Err(_) => return broken(),
     };
     let (id, receiver) = state.submit(http::Request::from_parts(parts, body));
     let mut guard = Guard {
@@ -53,6 +54,13 @@ async fn answer(state: Rc<State>, request: http::Request<Incoming>) -> http::Res
         Ok(Reply::Stream(head, lines)) => head.map(|()| Answer::Stream { lines, guard }),
         Err(_) => http::Response::new(Answer::Whole(None)),
     }
+}
+
+/// The answer to a request whose body ended before its time, or in no known form.
+fn broken() -> http::Response<Answer> {
+    let mut response = http::Response::new(Answer::Whole(None));
+    *response.status_mut() = http::StatusCode::BAD_REQUEST;
+    response
 }
 
 /// Tells the server when a client goes before its answer has ended.

@@ -12,16 +12,20 @@ mod tokens;
 mod webhook;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use crate::request::User;
 use crate::server::{Authorization, Config, Token};
 use state::State;
+
+/// How long the server waits after a connection that it could not accept.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a served cluster is started with.
 #[derive(Clone, Debug)]
@@ -32,7 +36,10 @@ pub struct Options {
     pub token: Option<String>,
     /// Further tokens, in the format of kube-apiserver's `--token-auth-file`.
     pub token_file: Option<PathBuf>,
-    /// Where to write a kubeconfig of the administrator.
+    /// Whether a request without credentials is the administrator's: client-go, and `kubectl` with it, keeps the
+    /// credentials of a kubeconfig to itself where the server's URL begins with `http:`.
+    pub anonymous_admin: bool,
+    /// Where to write a kubeconfig of the administrator; only its owner can read it.
     pub kubeconfig: Option<PathBuf>,
     /// The cluster: controllers, plugins, time to live of Events. Authorisation and tokens are set by the above.
     pub config: Config,
@@ -44,6 +51,7 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: None,
             token_file: None,
+            anonymous_admin: false,
             kubeconfig: None,
             config: Config::default(),
         }
@@ -67,8 +75,19 @@ pub enum Error {
         /// The address.
         address: SocketAddr,
     },
-    /// A file cannot be read or written; check its path.
-    #[error("{path}: {source}")]
+    /// A token that no request can carry; take visible characters of ASCII, without blanks.
+    #[error("the token is empty, or holds characters that a header cannot carry")]
+    Token,
+    /// A file cannot be written; check its path.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file cannot be read; check its path.
+    #[error("cannot read {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -119,6 +138,9 @@ pub async fn serve(options: Options, ready: impl FnOnce(&Ready)) -> Result<(), E
         });
     }
     let token = options.token.clone().unwrap_or_else(state::random_token);
+    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(Error::Token);
+    }
     let mut config = Config {
         caches_follow: true,
         authorization: Authorization::Rbac,
@@ -148,13 +170,14 @@ pub async fn serve(options: Options, ready: impl FnOnce(&Ready)) -> Result<(), E
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let url = format!("http://{}", listener.local_addr().map_err(listen)?);
     if let Some(path) = &options.kubeconfig {
-        let written = fs::write(path, kubeconfig(&url, &token));
-        written.map_err(|source| Error::File {
+        let written = write_private(path, &kubeconfig(&url, &token));
+        written.map_err(|source| Error::Write {
             path: path.clone(),
             source,
         })?;
     }
-    let state = Rc::new(State::new(&config));
+    let unsigned = options.anonymous_admin.then(|| format!("Bearer {token}"));
+    let state = Rc::new(State::new(&config, unsigned));
     tokio::task::spawn_local(state.clone().pace());
     ready(&Ready {
         url,
@@ -162,12 +185,25 @@ pub async fn serve(options: Options, ready: impl FnOnce(&Ready)) -> Result<(), E
         token_made: options.token.is_none(),
     });
     loop {
-        // A connection that cannot be accepted is its client's loss, not the server's.
-        if let Ok((stream, _)) = listener.accept().await {
-            let _ = stream.set_nodelay(true);
-            tokio::task::spawn_local(connection::serve(state.clone(), stream));
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                tokio::task::spawn_local(connection::serve(state.clone(), stream));
+            }
+            // A connection that cannot be accepted is its client's loss, not the server's; where the process has no
+            // file left for it, it stays in the queue and would be refused again at once.
+            Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
     }
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
 }
 
 /// A kubeconfig of the administrator.
