@@ -55,8 +55,9 @@ pub(super) fn check(
                 n => format!(" and {n} of other engines"),
             };
             output.out(&format!(
-                "{} files, {cases} cases{more}: all good\n",
-                files.len()
+                "{}, {}{more}: all good\n",
+                counted(files.len(), "file"),
+                counted(cases, "case")
             ));
         }
         Format::Text => output.note(&format!(
@@ -70,4 +71,12 @@ pub(super) fn check(
         )),
     }
     Ok(if wrong.is_empty() { 0 } else { 2 })
+}
+
+/// `1 file`, `2 files`
+fn counted(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
 }

@@ -155,6 +155,10 @@ pub fn run(
         Command::Conform(args) => conform::conform(args, &output),
         Command::Completions(args) => completions::completions(args, Arguments::command(), &output),
     };
+    let result = match output.failure() {
+        Some(failure) => Err(failure),
+        None => result,
+    };
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

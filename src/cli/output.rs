@@ -2,7 +2,8 @@
 //!
 //! Owns all printing of the command line. A closed pipe (`| head`) ends printing quietly.
 
-use std::io::{IsTerminal, Write};
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use reports::Colors;
@@ -24,10 +25,10 @@ pub(crate) enum Failure {
     Usage { message: String, hint: String },
     /// A file cannot be written.
     #[error("cannot write {}: {error}", path.display())]
-    Write {
-        path: PathBuf,
-        error: std::io::Error,
-    },
+    Write { path: PathBuf, error: io::Error },
+    /// Standard output takes no more, and not because its reader has gone.
+    #[error("cannot write to standard output: {0}")]
+    Out(io::Error),
     /// The engine or we ourselves failed.
     #[error("fault of reconverge: {0}")]
     Fault(String),
@@ -54,8 +55,9 @@ impl Failure {
             Self::Recording { error, .. } => error.hint().to_owned(),
             Self::Usage { hint, .. } => hint.clone(),
             Self::Write { .. } => {
-                "choose another folder with --out; nothing was written".to_owned()
+                "name another file or folder with --out, --rates or --state".to_owned()
             }
+            Self::Out(_) => "what is printed above is not whole".to_owned(),
             Self::Fault(_) => "please report it with the command and this text".to_owned(),
         }
     }
@@ -65,6 +67,8 @@ pub(crate) struct Output {
     /// Colours for standard output.
     pub(crate) colors: Colors,
     err_colors: Colors,
+    /// Why standard output could not be written.
+    failed: RefCell<Option<io::Error>>,
 }
 
 impl Output {
@@ -77,15 +81,26 @@ impl Output {
         Self {
             colors: on(std::io::stdout().is_terminal()),
             err_colors: on(std::io::stderr().is_terminal()),
+            failed: RefCell::default(),
         }
     }
 
     /// To standard output. A reader who has gone away is not our failure.
     pub(crate) fn out(&self, text: &str) {
         let mut stream = std::io::stdout().lock();
-        let _gone = stream
+        let written = stream
             .write_all(text.as_bytes())
             .and_then(|()| stream.flush());
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.failed.replace(Some(error));
+        }
+    }
+
+    /// What kept standard output from being written, if anything did: a full disk, say.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failed.take().map(Failure::Out)
     }
 
     /// To standard error.
@@ -123,6 +138,14 @@ pub(crate) fn writable(folder: &Path) -> Result<(), Failure> {
     let probe = folder.join(format!(".probe-{}", std::process::id()));
     std::fs::write(&probe, "").map_err(failed)?;
     std::fs::remove_file(&probe).map_err(failed)
+}
+
+/// Tells of a file that cannot be written before the work whose result it is to hold.
+pub(crate) fn writable_file(path: &Path) -> Result<(), Failure> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => writable(folder),
+        _ => writable(Path::new(".")),
+    }
 }
 
 /// Writes a file whole or not at all.

@@ -12,7 +12,7 @@ use sim::Isolation;
 use sim::isolation::{IsolationError, Lost};
 use sim::operator::Operators;
 
-use super::output::{writable, write};
+use super::output::{writable, writable_file, write};
 use super::progress::Progress;
 use super::rates_file;
 use super::{Failure, Format, Output, Program, list, paths, table};
@@ -172,6 +172,10 @@ pub(super) fn run(
         }
     }
     writable(&args.out)?;
+    if let Some(path) = &args.rates {
+        rates_file::read(path)?;
+        writable_file(path)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         jobs: args.jobs.unwrap_or(cores),

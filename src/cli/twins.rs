@@ -6,6 +6,7 @@
 //!
 //! Every case is run until it has had so many seeds, or so much of a core's time, whichever is first.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sim::Isolation;
 use sim::operator::Operators;
 
+use super::output::writable_file;
 use super::progress::Progress;
 use super::run::{Apart, isolation, shard, span};
 use super::{Failure, Format, Output, Program, paths, table};
@@ -62,6 +64,9 @@ pub(super) struct Args {
     format: Format,
 }
 
+/// How a chunk's line begins, and with it the file.
+const BEGIN: &str = "{\"scenario\":";
+
 /// A chunk that is done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,6 +95,7 @@ pub(super) fn twins(
         twins.extend(plans.into_iter().filter(|p| p.expect.violated().is_empty()));
     }
     let mut done = read(&args.state)?;
+    writable_file(&args.state)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         jobs: args.jobs.unwrap_or(cores),
@@ -98,7 +104,7 @@ pub(super) fn twins(
             .map_or_else(Isolation::default, Isolation::from),
         ..Options::default()
     };
-    let progress = Progress::new(args.seeds * twins.len() as u64);
+    let progress = Progress::new(args.seeds.saturating_mul(twins.len() as u64));
     for twin in &twins {
         progress.case(twin.case.title());
         work(twin, args, &options, &mut done, &progress)?;
@@ -191,11 +197,25 @@ fn read(path: &PathBuf) -> Result<Vec<Chunk>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(scenarios::error::Error::read(path, error, None).into()),
     };
-    // The last line may have been cut off when the job was stopped: its chunk is run again.
-    Ok(text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect())
+    let mut chunks = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        match serde_json::from_str(line) {
+            Ok(chunk) => chunks.push(chunk),
+            // A line may have been cut off when the job was stopped: its chunk is run again.
+            Err(_) if BEGIN.starts_with(line) || line.starts_with(BEGIN) => {}
+            Err(error) => {
+                return Err(Failure::usage(
+                    format!(
+                        "{} is no state of this job: line {}: {error}",
+                        path.display(),
+                        i + 1
+                    ),
+                    "name the file that `twins --state` wrote, or one that is not there yet",
+                ));
+            }
+        }
+    }
+    Ok(chunks)
 }
 
 fn note(path: &PathBuf, chunk: &Chunk) -> Result<(), Failure> {
@@ -212,8 +232,10 @@ fn note(path: &PathBuf, chunk: &Chunk) -> Result<(), Failure> {
         .append(true)
         .open(path)
         .map_err(failed)?;
-    // A line break first: what was cut off before stays a line of its own.
-    writeln!(file, "\n{line}").map_err(failed)
+    // A line break first: what was cut off before stays a line of its own. All in one write, so that the lines of two
+    // jobs with one file do not mix.
+    let line = format!("\n{line}\n");
+    file.write_all(line.as_bytes()).map_err(failed)
 }
 
 fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result<u8, Failure> {
@@ -233,7 +255,8 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
     for twin in twins {
         let hash = twin.hash();
         let mut chunks: Vec<&Chunk> = done.iter().filter(|c| is_of(c, twin, &hash)).collect();
-        chunks.sort_by_key(|chunk| chunk.from);
+        // A chunk may be there twice: of two jobs with one file, or begun with fewer seeds. The longer one counts.
+        chunks.sort_by_key(|chunk| (chunk.from, Reverse(chunk.runs)));
         chunks.dedup_by_key(|chunk| chunk.from);
         let n: u64 = chunks.iter().map(|c| c.runs).sum();
         let core_ms: u64 = chunks.iter().map(|c| c.core_ms).sum();
