@@ -160,3 +160,74 @@ fn w1_each_object_is_changed_before_many_watches() {
         }
     });
 }
+
+fn crd(i: usize) -> String {
+    format!(
+        r#"{{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"things.g{i:04}.example.com"}},
+        "spec":{{"group":"g{i:04}.example.com","scope":"Namespaced","names":{{"plural":"things","kind":"Thing"}},"versions":[{{"name":"v1","served":true,
+        "storage":true,"schema":{{"openAPIV3Schema":{{"type":"object"}}}}}}]}}}}"#
+    )
+}
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+#[test]
+fn l1_many_definitions_come_and_go() {
+    let turn = |n: usize| {
+        let mut plain = Plain::new();
+        for i in 0..n {
+            plain.must("POST", CRDS, JSON, crd(i));
+            plain.settle();
+        }
+        for i in 0..n {
+            let target = format!("{CRDS}/things.g{i:04}.example.com");
+            plain.must("DELETE", &target, JSON, "");
+            plain.settle();
+        }
+    };
+    linear("definitions", 30, |n| n, turn);
+}
+
+#[test]
+fn l11_a_definition_goes_with_all_its_objects() {
+    let prepare = |n: usize| {
+        let mut plain = Plain::new();
+        plain.must("POST", CRDS, JSON, crd(0));
+        plain.settle();
+        for i in 0..n {
+            let body = format!(
+                r#"{{"apiVersion":"g0000.example.com/v1","kind":"Thing","metadata":{{"name":"t{i:05}"}}}}"#
+            );
+            let target = "/apis/g0000.example.com/v1/namespaces/default/things";
+            plain.must("POST", target, JSON, body);
+        }
+        plain
+    };
+    linear("objects", 250, prepare, |mut plain| {
+        let target = format!("{CRDS}/things.g0000.example.com");
+        plain.must("DELETE", &target, JSON, "");
+        plain.settle();
+        assert_eq!(plain.send("GET", &target, JSON, "").status(), 404);
+    });
+}
+
+#[test]
+fn g12_many_events_expire() {
+    let prepare = |n: usize| {
+        let mut plain = Plain::new();
+        for i in 0..n {
+            let body = format!(
+                r#"{{"metadata":{{"name":"e{i:05}"}},"involvedObject":{{"kind":"Pod","namespace":"default","name":"p"}}}}"#
+            );
+            plain.must("POST", "/api/v1/namespaces/default/events", JSON, body);
+        }
+        plain
+    };
+    linear("events", 250, prepare, |mut plain| {
+        plain.config.began = plain.config.began + std::time::Duration::from_secs(7_200);
+        plain.settle();
+        let list = plain.must("GET", "/api/v1/namespaces/default/events", JSON, "");
+        let list = fake_apiserver::json::parse(list.body()).expect("JSON");
+        assert!(list.array_at(&["items"]).is_empty());
+    });
+}
