@@ -143,14 +143,12 @@ fn count(run: &Run, is: impl Fn(&Event) -> bool) -> usize {
 
 /// What was stored of `demo`.
 fn stored(run: &Run) -> Option<Value> {
-    let changes = run
+    let mut changes = run
         .trace
         .records
         .iter()
         .flat_map(|record| record.event.changes());
-    let change = changes
-        .filter(|change| change.object.name == "demo")
-        .next_back()?;
+    let change = changes.rfind(|change| change.object.name == "demo")?;
     let body = run.trace.bodies.get(&change.body)?;
     serde_json::from_slice(body).ok()
 }
