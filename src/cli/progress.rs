@@ -10,7 +10,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(runs), ProgressDrawTarget::stderr_with_hz(10));
         // The width of `per_sec` is how many decimals it has.
         let style = ProgressStyle::with_template(
-            "{msg:40!} {wide_bar} {pos}/{len} runs {per_sec:1} {eta:>4}",
+            "{wide_msg} {bar:20} {pos}/{len} runs {per_sec:1} {eta:>4}",
         );
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }

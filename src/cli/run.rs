@@ -1,16 +1,18 @@
 //! `run`: explores every variant of the scenarios, prints a table and the failure block of the first failing run of each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reports::failure;
+use reports::recording::{Header, Recording};
 use scenarios::load::{self, Case, Files};
 use scenarios::quantity::{SeedRange, Span, seeds};
 use serde_json::{Value as Json, json};
 use sim::Isolation;
 use sim::isolation::{IsolationError, Lost};
 use sim::operator::Operators;
+use sim::run::Run;
 
 use super::output::{writable, writable_file, write};
 use super::progress::Progress;
@@ -148,6 +150,37 @@ struct Explored {
     again: BTreeMap<u64, String>,
 }
 
+impl Explored {
+    /// The first failing run, if one failed: that of a plan where all must hold, else that of a seed.
+    fn first_failure(&self) -> Option<(u64, Run)> {
+        let held = self.plan.expect.violated().is_empty();
+        let of_plan = || self.targeted.first_failure.clone().map(|(_, run)| (0, run));
+        let by_seed = self.found.first_failure.clone();
+        match held {
+            true => of_plan().or(by_seed),
+            false => by_seed.or_else(of_plan),
+        }
+    }
+
+    /// Writes a run's recording into a folder.
+    fn keep(
+        &mut self,
+        seed: u64,
+        run: Run,
+        options: &Options,
+        program: &Program,
+        out: &Path,
+    ) -> Result<(Recording, PathBuf), Failure> {
+        let recording = self
+            .plan
+            .record(seed, run, options.isolation, &program.command);
+        let path = out.join(file_name(&recording.header));
+        write(&path, &recording.write())?;
+        self.recording = Some(path.clone());
+        Ok((recording, path))
+    }
+}
+
 pub(super) fn run(
     program: &Program,
     operators: &Operators,
@@ -204,7 +237,7 @@ pub(super) fn run(
             Some((*seed, told))
         });
         let again = again.collect();
-        explored.push(Explored {
+        let mut case = Explored {
             plan,
             seeds: range,
             list,
@@ -213,31 +246,25 @@ pub(super) fn run(
             judgement,
             recording: None,
             again,
-        });
+        };
+        // At once: whoever stops the program half-way keeps the recordings of what was found until then.
+        if let Some((seed, run)) = case.first_failure() {
+            case.keep(seed, run, &options, program, &args.out)?;
+        }
+        explored.push(case);
     }
     progress.done();
     let mut blocks = String::new();
     for case in &mut explored {
-        let held = case.plan.expect.violated().is_empty();
-        let of_plan = || case.targeted.first_failure.clone().map(|(_, run)| (0, run));
-        let by_seed = case.found.first_failure.clone();
-        let first = match held {
-            true => of_plan().or(by_seed),
-            false => by_seed.or_else(of_plan),
-        };
-        let Some((seed, run)) = first else {
+        let Some((seed, run)) = case.first_failure() else {
             continue;
         };
-        // Once more, with what operators log and where they panic: it costs too much to keep for every run.
+        // Once more, with what operators log and where they panic: it costs too much to keep for every run. Not before
+        // all forks are made, which would inherit what it leaves in this process.
         let run = with_logs(&case.plan.prepared, seed, run);
-        let recording = case
-            .plan
-            .record(seed, run, options.isolation, &program.command);
-        let path = args.out.join(file_name(&recording.header));
-        write(&path, &recording.write())?;
+        let (recording, path) = case.keep(seed, run, &options, program, &args.out)?;
         blocks.push_str(&failure(&recording, output.colors));
         blocks.push_str(&format!("  recording: {}\n\n", path.display()));
-        case.recording = Some(path);
     }
     if let Some(path) = &args.rates {
         let cases = explored
@@ -305,7 +332,7 @@ fn with_seeds(plan: Plan, args: &Args) -> (Plan, SeedRange, Vec<u64>) {
 }
 
 /// `dual-write.buggy.7.jsonl`
-pub(super) fn file_name(header: &reports::recording::Header) -> String {
+pub(super) fn file_name(header: &Header) -> String {
     let clean = |s: &str| s.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "-");
     format!(
         "{}.{}.{}.jsonl",
