@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::server::Attributes;
 
 use reinvocation::Reinvocation;
+pub(crate) use review::{CONVERSION_REVIEW, answered_type, decode_review};
 
 /// The resources of webhook configurations and bindings, mutating and validating.
 static ASKING: LazyLock<[Vec<ResourceId>; 2]> = LazyLock::new(|| {

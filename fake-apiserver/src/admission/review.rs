@@ -208,9 +208,14 @@ fn http_error(status: u16, body: &[u8]) -> Option<String> {
     )
 }
 
-/// A reply that must be a known review. What does not begin like a JSON object is taken for YAML; kind and version that
-/// are left out count as those wanted.
-fn decode_head(body: &[u8], wanted: &str) -> Result<Value, String> {
+/// Reads a reply that must be a review of this group and kind, in this version. What does not begin like a JSON object is
+/// taken for YAML; kind and version that are left out count as those wanted.
+pub(crate) fn decode_review(
+    body: &[u8],
+    (group, version, kind): (&str, &str, &str),
+    shape: &Shape,
+) -> Result<Value, String> {
+    let wanted = format!("{group}/{version}");
     if body.is_empty() {
         return Err(
             "0-length response with status code: 200 and content type: application/json".to_owned(),
@@ -235,17 +240,35 @@ fn decode_head(body: &[u8], wanted: &str) -> Result<Value, String> {
         "" => default.to_owned(),
         given => given.to_owned(),
     };
-    let api_version = or(value.str_at(&["apiVersion"]), wanted);
-    let kind = or(value.str_at(&["kind"]), "AdmissionReview");
-    let known = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
-    if !known.contains(&api_version.as_str()) || kind != "AdmissionReview" {
-        return Err(format!(
-            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
-            go_quote(&kind),
-            go_quote(&api_version)
-        ));
+    let given = or(value.str_at(&["apiVersion"]), &wanted);
+    let given_kind = or(value.str_at(&["kind"]), kind);
+    let known = ["v1", "v1beta1"]
+        .into_iter()
+        .find(|version| given.strip_prefix(group) == Some(&format!("/{version}")));
+    match known {
+        Some(known) if given_kind == kind && known == version => {}
+        Some(known) if given_kind == kind => {
+            return Err(format!(
+                "converting ({known}.{kind}) to ({version}.{kind}): unknown conversion"
+            ));
+        }
+        _ => {
+            return Err(format!(
+                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+                go_quote(&given_kind),
+                go_quote(&given)
+            ));
+        }
     }
+    shape.check(&value, kind, "")?;
     Ok(value)
+}
+
+/// `GROUP/VERSION, Kind=KIND` of a review as it was answered.
+pub(crate) fn answered_type(review: &Value) -> String {
+    let (version, kind) = (review.str_at(&["apiVersion"]), review.str_at(&["kind"]));
+    let slash = if version.contains('/') { "" } else { "/" };
+    format!("{slash}{version}, Kind={kind}")
 }
 
 /// Reads the answer of a webhook.
@@ -257,31 +280,18 @@ pub(super) fn verdict(
 ) -> Result<Verdict, String> {
     let called = |error: String| format!("failed to call webhook: {error}");
     let invalid = |error: String| format!("received invalid webhook response: {error}");
-    let wanted = format!("admission.k8s.io/{version}");
-    let value = decode_head(body, &wanted).map_err(called)?;
-    let given = value.str_at(&["apiVersion"]).to_owned();
-    if !given.is_empty() && given != wanted {
-        let other = given.rsplit('/').next().unwrap_or_default();
-        return Err(called(format!(
-            "converting ({other}.AdmissionReview) to ({version}.AdmissionReview): unknown conversion"
-        )));
-    }
-    REVIEW
-        .check(&value, "AdmissionReview", "")
-        .map_err(called)?;
+    let review = ("admission.k8s.io", version, "AdmissionReview");
+    let value = decode_review(body, review, &REVIEW).map_err(called)?;
     let patch = decode_patch_bytes(&value).map_err(called)?;
     let response = &value["response"];
     if response.is_null() {
         return Err(invalid("webhook response was absent".to_owned()));
     }
-    let kind = value.str_at(&["kind"]);
-    if version == "v1" && (given.is_empty() || kind.is_empty()) {
-        let (group, version) = match given.split_once('/') {
-            Some(pair) => pair,
-            None => ("", given.as_str()),
-        };
+    let wanted = format!("admission.k8s.io/{version}, Kind=AdmissionReview");
+    let answered = answered_type(&value);
+    if version == "v1" && answered != wanted {
         return Err(invalid(format!(
-            "expected webhook response of {wanted}, Kind=AdmissionReview, got {group}/{version}, Kind={kind}"
+            "expected webhook response of {wanted}, got {answered}"
         )));
     }
     if version == "v1" && response.str_at(&["uid"]) != uid {
@@ -315,20 +325,22 @@ pub(super) fn verdict(
 }
 
 /// The Go type of a field in a webhook's answer.
-enum Shape {
+pub(crate) enum Shape {
     /// A string of this type.
     Text(&'static str),
     Flag,
     Int(&'static str),
     Texts,
     TextMap,
+    /// A list of anything.
+    Raws,
     /// A struct: its name (after the `v1.`) and fields.
     Struct(&'static str, &'static [(&'static str, Shape)]),
     /// A list of structs.
     List(&'static Shape),
 }
 
-use Shape::{Flag, Int, List, Struct, Text, TextMap, Texts};
+use Shape::{Flag, Int, List, Raws, Struct, Text, TextMap, Texts};
 
 const CAUSE: Shape = Struct(
     "StatusCause",
@@ -394,6 +406,22 @@ const REVIEW: Shape = Struct(
     )],
 );
 
+/// The answer of a conversion webhook.
+pub(crate) const CONVERSION_REVIEW: Shape = Struct(
+    "ConversionReview",
+    &[(
+        "response",
+        Struct(
+            "ConversionResponse",
+            &[
+                ("uid", Text("types.UID")),
+                ("convertedObjects", Raws),
+                ("result", STATUS),
+            ],
+        ),
+    )],
+);
+
 impl Shape {
     fn name(&self) -> String {
         match self {
@@ -401,6 +429,7 @@ impl Shape {
             Flag => "bool".to_owned(),
             Texts => "[]string".to_owned(),
             TextMap => "map[string]string".to_owned(),
+            Raws => "[]runtime.RawExtension".to_owned(),
             Struct(name, _) => format!("v1.{name}"),
             List(item) => format!("[]{}", item.name()),
         }
@@ -415,6 +444,7 @@ impl Shape {
         match (self, value) {
             (_, Value::Null) | (Text(_), Value::String(_)) | (Flag, Value::Bool(_)) => Ok(()),
             (Int(_), value) if value.as_i64().is_some() => Ok(()),
+            (Raws, Value::Array(_)) => Ok(()),
             (Struct(name, fields), Value::Object(map)) => {
                 fields.iter().try_for_each(|(field, shape)| {
                     let path = match path {

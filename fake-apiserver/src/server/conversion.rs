@@ -251,22 +251,20 @@ impl Webhook {
 
     // The response of a review, as a list of objects.
     fn read(&self, body: &[u8], uid: &str, wanted: usize) -> Result<Vec<Value>, Status> {
-        let review = json::parse(body).map_err(|error| {
-            self.failed(&format!(
-                "couldn't get version/kind; json parse error: {}",
-                error.message
-            ))
-        })?;
-        let kind = (review.str_at(&["apiVersion"]), review.str_at(&["kind"]));
-        let version = api_version("apiextensions.k8s.io", self.version);
-        if kind != (version.as_str(), "ConversionReview") {
-            let wanted = format!(
-                "apiextensions.k8s.io/{}, Kind=ConversionReview",
-                self.version
-            );
+        const GROUP: &str = "apiextensions.k8s.io";
+        const KIND: &str = "ConversionReview";
+        let wanted_type = (GROUP, self.version, KIND);
+        let review = admission::decode_review(body, wanted_type, &admission::CONVERSION_REVIEW)
+            .map_err(|error| self.failed(&error))?;
+        // The older review is taken as it comes.
+        let checked = self.version == "v1";
+        let (expected, answered) = (
+            format!("{GROUP}/{}, Kind={KIND}", self.version),
+            admission::answered_type(&review),
+        );
+        if checked && answered != expected {
             return Err(self.failed(&format!(
-                "expected webhook response of {wanted}, got {}, Kind={}",
-                kind.0, kind.1
+                "expected webhook response of {expected}, got {answered}"
             )));
         }
         let Some(response) = review
@@ -276,7 +274,7 @@ impl Webhook {
             return Err(self.failed("no response provided"));
         };
         let got = response.str_at(&["uid"]);
-        if got != uid {
+        if checked && got != uid {
             return Err(self.failed(&format!(
                 "expected response.uid={}, got {}",
                 go_quote(uid),
@@ -296,6 +294,17 @@ impl Webhook {
         let objects = response.array_at(&["convertedObjects"]);
         if objects.len() != wanted {
             return Err(self.returned(&format!("{} objects, expected {wanted}", objects.len())));
+        }
+        for object in objects {
+            if object.is_null() {
+                return Err(Status::bare("unexpected end of JSON input"));
+            }
+            if object.str_at(&["kind"]).is_empty() {
+                let text = json::to_string(object);
+                return Err(Status::bare(format!(
+                    "Object 'Kind' is missing in '{text}'"
+                )));
+            }
         }
         Ok(objects.to_vec())
     }
@@ -349,40 +358,46 @@ impl Webhook {
 
     fn check_texts(&self, found: &Value) -> Result<(), Status> {
         let invalid = |text: &str| self.returned(&format!("invalid metadata: {text}"));
+        let go_type = |value: &Value| match value {
+            Value::Null => "<nil>",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int64",
+            Value::UInt(_) | Value::Float(_) => "float64",
+            Value::String(_) => "string",
+            Value::Array(_) => "[]interface {}",
+            Value::Object(_) => "map[string]interface {}",
+        };
+        let root = At::named("metadata", found);
         for field in ["labels", "annotations"] {
-            for (key, value) in found
-                .get(field)
-                .and_then(Value::as_object)
-                .into_iter()
-                .flat_map(|map| map.iter())
-            {
-                let kind = match value {
-                    Value::String(_) => continue,
-                    Value::Null => "<nil>",
-                    Value::Bool(_) => "bool",
-                    Value::Int(_) => "int64",
-                    Value::UInt(_) | Value::Float(_) => "float64",
-                    Value::Array(_) => "[]interface {}",
-                    Value::Object(_) => "map[string]interface {}",
-                };
+            let map = match found.get(field) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Object(map)) => map,
+                Some(other) => {
+                    let kind = go_type(other);
+                    return Err(invalid(&format!(
+                        "invalid metadata.{field} of type {kind} in converted object"
+                    )));
+                }
+            };
+            if let Some((key, value)) = map.iter().find(|(_, value)| !value.is_string()) {
+                let kind = go_type(value);
                 return Err(invalid(&format!(
                     "metadata.{field}[{key}] must be a string, but is {kind} in converted object"
                 )));
             }
+            let mut errors = Errors::default();
+            match field {
+                "labels" => metadata::labels(&mut errors, &root.field("labels")),
+                // The server's own slip of the path.
+                _ => metadata::annotations(
+                    &mut errors,
+                    &root.field_as("annotation", &found["annotations"]),
+                ),
+            }
+            if !errors.is_empty() {
+                return Err(invalid(&aggregate(&errors.causes)));
+            }
         }
-        let root = At::named("metadata", found);
-        let mut errors = Errors::default();
-        metadata::labels(&mut errors, &root.field("labels"));
-        if errors.is_empty() {
-            metadata::annotations(
-                &mut errors,
-                &root.field_as("annotation", &found["annotations"]),
-            );
-        }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(invalid(&aggregate(&errors.causes)))
-        }
+        Ok(())
     }
 }
