@@ -8,7 +8,6 @@ mod conditions;
 pub(crate) mod expressions;
 mod json_patch;
 mod matching;
-mod merge;
 pub(crate) mod plugins;
 mod policies;
 mod policy_params;

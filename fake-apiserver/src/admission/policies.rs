@@ -9,10 +9,12 @@ use super::matching::{self, Seen, converted};
 use super::policy_params::collect;
 use super::policy_source::{Policy, constrained, mutation_text, objects};
 use super::reinvocation::Reinvocation;
-use super::{Attributes, json_patch, merge};
+use super::{Attributes, json_patch};
 use crate::cel::{self, Checked, Failure, Val};
 use crate::json::Value;
-use crate::server::{Halt, Session};
+use crate::registry::Resource;
+use crate::schema;
+use crate::server::{Halt, Session, schema_of};
 use crate::status::{Cause, Status, go_quote};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -385,45 +387,55 @@ fn mutate_binding(
     let before = object.clone();
     for params in &params {
         let mutations = policy.spec.array_at(&["mutations"]).iter();
-        for mutation in mutations.zip(&policy.mutations) {
-            let result = mutation_of(
+        for (i, mutation) in mutations.zip(&policy.mutations).enumerate() {
+            let input = Input::new(s, attributes, seen, Some(object))?;
+            let patched = converted(s, object, attributes.row, &seen.row)?;
+            let first = i == 0;
+            let result = mutated(
                 s,
-                attributes,
-                object,
+                &input,
                 policy,
                 seen,
                 params.as_ref(),
                 mutation,
-            )?;
+                patched,
+                first,
+            );
             match result {
-                Ok(None) => {}
-                Ok(Some(patched)) => {
+                Mutated::Skip => break,
+                Mutated::Patched(patched, unknown) => {
+                    if !unknown.is_empty() {
+                        let why = format!("strict decoding error: {}", unknown.join(", "));
+                        return Err(Status::internal(why).into());
+                    }
                     let back = converted(s, &patched, &seen.row, attributes.row)?;
                     *object = super::accept(s, attributes, back)?;
                 }
-                Err(_) if policy.ignores_failures() => {}
-                Err(message) => return Err(refused(&message, "Invalid")),
+                Mutated::Failed(_) if policy.ignores_failures() => {}
+                Mutated::Unmatched(_) if policy.ignores_failures() => break,
+                Mutated::Failed(message) | Mutated::Unmatched(message) => {
+                    return Err(refused(&message, "Invalid"));
+                }
             }
         }
     }
     Ok(before != *object)
 }
 
-/// One mutation: the patched object, `None` if it does not apply here.
-fn mutation_of(
-    s: &mut Session<'_>,
-    attributes: &Attributes<'_>,
-    object: &Value,
-    policy: &Policy,
-    seen: &Seen,
-    params: Option<&Value>,
-    mutation: (&Value, &Option<Checked>),
-) -> Result<Result<Option<Value>, String>, Halt> {
-    let input = Input::new(s, attributes, seen, Some(object))?;
-    let patched = converted(s, object, attributes.row, &seen.row)?;
-    Ok(mutated(s, &input, policy, seen, params, mutation, patched))
+/// What became of one mutation.
+enum Mutated {
+    /// The policy does not apply here.
+    Skip,
+    /// A match condition failed.
+    Unmatched(String),
+    /// The mutation failed.
+    Failed(String),
+    /// The patched object, and the errors about fields that its type does not know.
+    Patched(Value, Vec<String>),
 }
 
+/// One mutation; the policy's conditions are asked before the first.
+#[expect(clippy::too_many_arguments, reason = "what one mutation depends on")]
 fn mutated(
     s: &Session<'_>,
     input: &Input,
@@ -432,7 +444,8 @@ fn mutated(
     params: Option<&Value>,
     (mutation, checked): (&Value, &Option<Checked>),
     mut patched: Value,
-) -> Result<Option<Value>, String> {
+    first: bool,
+) -> Mutated {
     let decl = request_declaration();
     let runner = Runner {
         policy,
@@ -443,30 +456,82 @@ fn mutated(
         depth: Cell::new(0),
         decl: &decl,
     };
-    match conditions(s, &runner) {
-        Verdict::Match => {}
-        Verdict::Skip => return Ok(None),
-        Verdict::Failed(message) => return Err(message),
+    if first {
+        match conditions(s, &runner) {
+            Verdict::Match => {}
+            Verdict::Skip => return Mutated::Skip,
+            Verdict::Failed(message) => return Mutated::Unmatched(message),
+        }
     }
-    let json = mutation.str_at(&["patchType"]) == "JSONPatch";
     let text = mutation_text(mutation);
     let Some(checked) = checked else {
-        return Err(failed(text, "compilation failed"));
+        return Mutated::Failed(failed(text, "compilation failed"));
     };
-    let value = runner
-        .run(s, checked)
-        .and_then(|value| match value.to_json() {
-            Some(value) => Ok(value),
-            None => Err(Failure::Message("unsupported value".to_owned())),
-        })
-        .map_err(|error| failed(text, &error.text()))?;
-    if json {
-        let operations = value.as_array().cloned().unwrap_or_default();
-        json_patch::apply(&mut patched, &operations)
-            .map_err(|error| format!("JSON Patch: {error}"))?;
+    let value = match runner.run(s, checked) {
+        Ok(value) => value,
+        Err(why) => return Mutated::Failed(failed(text, &why.text())),
+    };
+    let done = if mutation.str_at(&["patchType"]) == "JSONPatch" {
+        patch(&seen.row, &mut patched, &value)
     } else {
-        merge::merge(&seen.row, &mut patched, &value)
-            .map_err(|error| format!("error applying patch: {error}"))?;
+        apply_configuration(&seen.row, &mut patched, &value).map(|()| Vec::new())
+    };
+    match done {
+        Ok(unknown) => Mutated::Patched(patched, unknown),
+        Err(message) => Mutated::Failed(message),
     }
-    Ok(Some(patched))
+}
+
+/// Performs JSON patch operations. A failed test leaves the object as it is, and is no failure.
+fn patch(row: &Resource, object: &mut Value, operations: &Val<'_>) -> Result<Vec<String>, String> {
+    const NO_JSON: &str =
+        "JSONPath valueExpression evaluated to a type that could not marshal to JSON";
+    let Val::List(list) = operations else {
+        return Err("type mismatch: JSONPatchType.expression should evaluate to array".to_owned());
+    };
+    let mut performed = Vec::with_capacity(list.len());
+    for operation in list.iter() {
+        let Val::Object(_, fields) = &operation else {
+            continue;
+        };
+        let mut shown = crate::json!({"op": "", "path": ""});
+        for (name, value) in fields.iter() {
+            if let Val::Object(kind, _) = value
+                && let Some(wrong) = value.type_mismatch(kind)
+            {
+                return Err(format!("type mismatch: {wrong}"));
+            }
+            let value = value.to_json().ok_or(NO_JSON)?;
+            if !(&**name == "from" && value == "") {
+                shown[&**name] = value;
+            }
+        }
+        performed.push(shown);
+    }
+    let mut patched = object.clone();
+    match json_patch::apply(&mut patched, &performed) {
+        Ok(()) => {}
+        Err(error) if error.ends_with(": test failed") => return Ok(Vec::new()),
+        Err(error) => return Err(format!("JSON Patch: {error}")),
+    }
+    *object = patched;
+    // What does not decode at all is told when the object is taken over.
+    let decoded = row
+        .schema
+        .map(|schema| schema::decode(schema, object.clone()));
+    let unknown = decoded.and_then(Result::ok).map(|decoded| decoded.unknown);
+    let unknown = unknown.into_iter().flatten();
+    Ok(unknown
+        .map(|path| format!("unknown field {}", go_quote(&path)))
+        .collect())
+}
+
+/// Merges an apply configuration.
+fn apply_configuration(row: &Resource, object: &mut Value, value: &Val<'_>) -> Result<(), String> {
+    if let Some(wrong) = value.type_mismatch("Object") {
+        return Err(format!("type mismatch: {wrong}"));
+    }
+    let configuration = value.to_json().ok_or("unsupported value")?;
+    crate::apply::merge_configuration(schema_of(row), object, configuration)
+        .map_err(|error| format!("error applying patch: {error}"))
 }

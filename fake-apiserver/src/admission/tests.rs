@@ -379,3 +379,72 @@ fn ad7a_a_mutating_policy_builds_what_it_applies() {
     assert_eq!(object["data"], json!({"b": "v!", "k": "v"}));
     assert_eq!(object["metadata"]["labels"], json!({"a": "v"}));
 }
+
+/// What a mutating policy with these mutations makes of a ConfigMap.
+fn mutated(mutations: Value) -> (u16, Value) {
+    let mut world = World::new();
+    let spec = json!({
+        "matchConstraints": {"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]},
+        "reinvocationPolicy": "Never", "mutations": mutations,
+    });
+    for (plural, kind, spec) in [
+        ("mutatingadmissionpolicies", "MutatingAdmissionPolicy", spec),
+        (
+            "mutatingadmissionpolicybindings",
+            "MutatingAdmissionPolicyBinding",
+            json!({"policyName": "p"}),
+        ),
+    ] {
+        let body = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "p"}, "spec": spec});
+        let outputs = world.submit("POST", &format!("{POLICIES}{plural}"), &body);
+        assert_eq!(replied(&outputs).0, 201, "{}", replied(&outputs).1);
+    }
+    let outputs = world.create("a");
+    replied(&outputs)
+}
+
+#[test]
+fn ad7a_apply_configurations_are_checked_as_applies_are() {
+    let check = |expression: &str, want: &str| {
+        let (code, answer) = mutated(
+            json!([{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}]),
+        );
+        assert_eq!(
+            (code, answer.str_at(&["reason"])),
+            (403, "Invalid"),
+            "{expression}"
+        );
+        let want = format!("policy 'p' with binding 'p' denied request: {want}");
+        assert_eq!(answer.str_at(&["message"]), want);
+    };
+    check(
+        "Object{nope: 1}",
+        "error applying patch: failed to convert patch object to typed object: .nope: field not declared in schema",
+    );
+    check(
+        "Object{metadata: Object.spec{name: 'x'}}",
+        "type mismatch: unexpected type name \"Object.spec\", expected \"Object.metadata\", which matches field name path from root Object type",
+    );
+    let (code, answer) = mutated(
+        json!([{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{data: {'x': '1'}}"}}]),
+    );
+    assert_eq!((code, &answer["data"]), (201, &json!({"k": "v", "x": "1"})));
+}
+
+#[test]
+fn ad7a_json_patches_of_policies() {
+    let patched = |operations: &str| {
+        mutated(json!([{"patchType": "JSONPatch", "jsonPatch": {"expression": operations}}]))
+    };
+    // A failed test is no failure: nothing is patched.
+    let (code, answer) = patched(
+        "[JSONPatch{op: 'test', path: '/data/k', value: 'other'}, JSONPatch{op: 'remove', path: '/data/k'}]",
+    );
+    assert_eq!((code, &answer["data"]), (201, &json!({"k": "v"})));
+    let (code, answer) = patched("[JSONPatch{op: 'add', path: '/nope', value: 1}]");
+    let want = "Internal error occurred: strict decoding error: unknown field \"nope\"";
+    assert_eq!((code, answer.str_at(&["message"])), (500, want));
+    let (code, answer) = patched("[JSONPatch{op: 'replace', path: '/no/x', value: 1}]");
+    let want = "policy 'p' with binding 'p' denied request: JSON Patch: replace operation does not apply: doc is missing path: /no/x: missing value";
+    assert_eq!((code, answer.str_at(&["message"])), (403, want));
+}

@@ -7,6 +7,7 @@
 
 mod applying;
 mod compare;
+mod configuration;
 mod entries;
 mod field_set;
 mod ignored;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use applying::apply;
 pub(crate) use applying::object_text;
+pub(crate) use configuration::merge_configuration;
 pub use entries::invalid_entries;
 pub use ignored::Ignored;
 pub use managed::{Tracking, keep_times, track};

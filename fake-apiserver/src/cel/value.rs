@@ -190,6 +190,24 @@ impl<'v> Val<'v> {
         }
     }
 
+    /// Why an object made by the expression is not of the type that its place asks for: types are named by the path from
+    /// the root.
+    pub fn type_mismatch(&self, path: &str) -> Option<String> {
+        match self {
+            Val::Object(name, _) if &**name != path => Some(format!(
+                "unexpected type name {name:?}, expected {path:?}, which matches field name path from root Object type"
+            )),
+            Val::Object(_, fields) => fields
+                .iter()
+                .find_map(|(field, value)| value.type_mismatch(&format!("{path}.{field}"))),
+            Val::List(List::Owned(items)) => items.iter().find_map(|item| item.type_mismatch(path)),
+            Val::Dict(Dict::Owned(entries)) => entries
+                .iter()
+                .find_map(|(_, value)| value.type_mismatch(path)),
+            _ => None,
+        }
+    }
+
     /// As JSON; `None` for what has no JSON form.
     pub fn to_json(&self) -> Option<Value> {
         Some(match self {

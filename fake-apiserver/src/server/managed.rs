@@ -210,7 +210,7 @@ fn with_tracking<T>(
 }
 
 /// The schema of a row's objects.
-pub(super) fn schema_of(row: &Resource) -> &Schema {
+pub(crate) fn schema_of(row: &Resource) -> &Schema {
     static FREE: std::sync::LazyLock<Schema> =
         std::sync::LazyLock::new(|| crate::schema::build(&Value::object()));
     match (row.schema, &row.custom) {

@@ -39,6 +39,7 @@ pub use self::config::{Authorization, Config, Token};
 pub use self::core::Core;
 pub(crate) use self::delete::{FOREGROUND, ORPHAN, delete_one, remove};
 pub use self::guarantees::Defect;
+pub(crate) use self::managed::schema_of;
 pub use self::session::{Attempt, Halt, OutCall, Session, Wait, WebhookReply};
 pub(crate) use self::update::{Change, store as store_change};
 pub use self::watch::Watch;
