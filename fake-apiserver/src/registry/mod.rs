@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub use builtin::builtin;
 pub use facts::{Facts, Propagation};
 
-use crate::json::CompactString;
+use crate::json::{CompactString, Value};
 use crate::schema::Schema;
 use crate::status::group_resource;
 use crate::strategy::Strategy;
@@ -128,6 +128,19 @@ impl Resource {
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> &str {
         &self.api_version
+    }
+
+    /// Writes kind and apiVersion into an object; mostly they are there.
+    pub(crate) fn set_type(&self, object: &mut Value) {
+        let map = object.make_object();
+        for (key, text) in [
+            ("kind", self.kind.as_str()),
+            ("apiVersion", self.api_version()),
+        ] {
+            if map.get(key).is_none_or(|there| there != text) {
+                map.insert(key, text);
+            }
+        }
     }
 
     /// `plural.group`, as messages name it.

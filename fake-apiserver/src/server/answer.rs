@@ -229,9 +229,7 @@ fn write(value: &Value, accept: &Accept) -> Result<Bytes, Status> {
 /// An object as served: `apiVersion` and `kind` of the row.
 pub(super) fn served(row: &Resource, value: &Value) -> Value {
     let mut value = value.clone();
-    let map = value.make_object();
-    map.insert("kind", &row.kind);
-    map.insert("apiVersion", row.api_version());
+    row.set_type(&mut value);
     value
 }
 

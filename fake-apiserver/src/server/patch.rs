@@ -131,9 +131,7 @@ fn decode(
     report(s, &patched, &decoded.unknown, validation, refuse)?;
     let mut object = decoded.value;
     if !row.is_custom() {
-        let map = object.make_object();
-        map.insert("kind", &row.kind);
-        map.insert("apiVersion", row.api_version());
+        row.set_type(&mut object);
     }
     body::default(row, &mut object);
     Ok(object)
@@ -321,9 +319,7 @@ fn converted(row: &Resource, applied: &Value, merged: Value) -> Result<Value, St
         ))
     })?;
     let mut object = decoded.value;
-    let map = object.make_object();
-    map.insert("kind", &row.kind);
-    map.insert("apiVersion", row.api_version());
+    row.set_type(&mut object);
     body::default(row, &mut object);
     Ok(object)
 }

@@ -94,10 +94,7 @@ pub(super) fn check(
         let why = not_registered(named, versioned);
         return Err(Status::bad_request(format!("{}{why}", head())));
     }
-    let kind = row.kind.clone();
-    let map = value.make_object();
-    map.insert("kind", kind);
-    map.insert("apiVersion", wanted);
+    row.set_type(&mut value);
     Ok(value)
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::json::{Map, Value};
+use crate::json::Value;
 use crate::status::{Cause, go_quote};
 
 use super::field::{At, Errors, IMMUTABLE};
@@ -74,11 +74,12 @@ fn is_unchanged(new: &Value, old: &Value) -> bool {
     let (Value::Object(new), Value::Object(old)) = (new, old) else {
         return false;
     };
-    let said = |map| {
-        Map::iter(map)
-            .filter(|(key, _)| !matches!(*key, "generation" | "managedFields" | "resourceVersion"))
-    };
-    said(new).eq(said(old))
+    let mut pairs = new.iter().zip(old.iter());
+    new.len() == old.len()
+        && pairs.all(|((key, new), (same, old))| {
+            key == same
+                && (matches!(key, "generation" | "managedFields" | "resourceVersion") || new == old)
+        })
 }
 
 /// The metadata of a changed object against the stored one. `built_in` as in [`validate`].
