@@ -32,6 +32,14 @@ fn collect(old: &Value, new: &Value, path: &mut String, fields: &mut Vec<String>
             (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
+            // Most fields are leaves that stay; those need no path.
+            (Some((one, old)), Some((two, new)))
+                if one == two && !old.is_object() && old == new =>
+            {
+                left.next();
+                right.next();
+                continue;
+            }
             (Some((one, _)), Some((two, _))) => one.cmp(two),
         };
         let old = order.is_le().then(|| left.next()).flatten();
