@@ -70,8 +70,8 @@ pub struct Object {
     tail: Bytes,
     /// Where in it `apiVersion` and `kind` are left out.
     gaps: [usize; 2],
-    /// Where in it the lists and objects directly below the object and its metadata stand, in order.
-    pieces: Vec<Range<u32>>,
+    /// Where in it the lists and objects directly below the object stand, and those directly below its metadata.
+    pieces: [Pieces; 2],
     revision: u64,
     /// What a conversion webhook made of the object, by version.
     views: Vec<(CompactString, Value)>,
@@ -161,11 +161,20 @@ impl Object {
         &self.tail
     }
 
-    /// The bytes of a field, if it is what is asked for.
-    fn piece(&self, parent: &str, key: &str, field: &Value) -> Option<&[u8]> {
-        let mut known = pieces(&self.value).zip(&self.pieces);
-        let ((_, _, known), at) = known.find(|((p, k, _), _)| *p == parent && *k == key)?;
-        (known == field).then(|| &self.tail[at.start as usize..at.end as usize])
+    /// The bytes of a field of the object or its metadata, if it is what is asked for.
+    fn piece(&self, below: Below, key: &str, field: &Value) -> Option<&[u8]> {
+        let parent = match below {
+            Below::Object => &self.value,
+            Below::Metadata => self.value.get(METADATA)?,
+        };
+        let map = parent.as_object()?;
+        if map.get(key)? != field {
+            return None;
+        }
+        let before = map.iter().take_while(|(name, _)| *name != key);
+        let before = before.filter(|(name, value)| is_piece(below, name, value));
+        let at = self.pieces[below as usize].get(before.count())?;
+        self.tail.get(at.start as usize..at.end as usize)
     }
 
     /// The object as JSON, its fields in order, as `json::to_vec` writes the value.
@@ -211,7 +220,7 @@ pub(crate) fn tail_of(value: &Value) -> Vec<u8> {
 struct Writer<'a> {
     out: Vec<u8>,
     gaps: [usize; 2],
-    pieces: Vec<Range<u32>>,
+    pieces: [Pieces; 2],
     old: Option<&'a Object>,
 }
 
@@ -220,7 +229,7 @@ impl<'a> Writer<'a> {
         Writer {
             out: Vec::with_capacity(1_000),
             gaps: [0; 2],
-            pieces: Vec::with_capacity(4),
+            pieces: [Vec::new(), Vec::new()],
             old,
         }
     }
@@ -234,7 +243,7 @@ impl<'a> Writer<'a> {
                     self.key(key);
                     match field {
                         Value::Object(map) if key == METADATA => self.metadata(map),
-                        _ => self.field("", key, field),
+                        _ => self.field(Below::Object, key, field),
                     }
                 }
             }
@@ -246,7 +255,7 @@ impl<'a> Writer<'a> {
         let start = self.out.len();
         for (key, field) in map {
             self.key(key);
-            self.field(METADATA, key, field);
+            self.field(Below::Metadata, key, field);
         }
         // The first field's comma gives way to the brace.
         match self.out.get_mut(start) {
@@ -262,38 +271,40 @@ impl<'a> Writer<'a> {
         self.out.push(b':');
     }
 
-    fn field(&mut self, parent: &str, key: &str, field: &Value) {
-        if !is_piece(field) {
+    fn field(&mut self, below: Below, key: &str, field: &Value) {
+        if !is_piece(below, key, field) {
             return json::write(field, &mut self.out);
         }
         let start = self.out.len();
-        match self.old.and_then(|old| old.piece(parent, key, field)) {
+        match self.old.and_then(|old| old.piece(below, key, field)) {
             Some(bytes) => self.out.extend_from_slice(bytes),
             None => json::write(field, &mut self.out),
         }
-        self.pieces.push(start as u32..self.out.len() as u32);
+        self.pieces[below as usize].push(start as u32..self.out.len() as u32);
     }
 }
 
 const METADATA: &str = "metadata";
 
-fn is_piece(field: &Value) -> bool {
-    matches!(field, Value::Array(_) | Value::Object(_))
+/// Where values stand in an object's bytes.
+type Pieces = Vec<Range<u32>>;
+
+/// What a field stands directly below.
+#[derive(Clone, Copy)]
+enum Below {
+    Object,
+    Metadata,
 }
 
-/// The lists and objects directly below an object (parent "") and its metadata, in the order they are written.
-fn pieces(value: &Value) -> impl Iterator<Item = (&'static str, &str, &Value)> {
-    let fields = value.as_object().into_iter().flatten();
-    let all = fields.flat_map(|(key, field)| {
-        let (own, below) = match field {
-            Value::Object(map) if key == METADATA => (None, Some(map)),
-            _ => (Some(("", key, field)), None),
-        };
-        let below = below.into_iter().flatten();
-        own.into_iter()
-            .chain(below.map(|(key, field)| (METADATA, key, field)))
-    });
-    all.filter(|(_, _, field)| is_piece(field))
+/// True for what is worth copying: a list, or an object, but for the metadata, which is copied field by field. The type is
+/// not written at all.
+fn is_piece(below: Below, key: &str, field: &Value) -> bool {
+    let own = matches!(below, Below::Metadata);
+    match field {
+        Value::Array(_) => own || !matches!(key, "apiVersion" | "kind"),
+        Value::Object(_) => own || !matches!(key, "apiVersion" | "kind" | METADATA),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -311,6 +322,7 @@ mod tests {
             json!({"apiVersion": "v1", "data": {"a": "<"}, "kind": "A", "metadata": {"name": "x"}}),
             json!({"Upper": 1, "apiVersion": "v1", "kind": "A", "zoo": []}),
             json!({"metadata": {}, "spec": {"metadata": {"a": [1]}}}),
+            json!({"apiVersion": [1], "kind": {}, "metadata": [2], "spec": {}}),
         ] {
             let object = Object::new(value.clone(), 1);
             assert_eq!(object.to_json(), json::to_vec(&value), "{value}");
