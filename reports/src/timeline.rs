@@ -2,7 +2,7 @@
 //!
 //! Owns the layout: column widths follow the content, the last column is not padded. Does not own the words (`words`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use owo_colors::{OwoColorize, Style};
 use sim::event::StepId;
@@ -39,6 +39,8 @@ pub enum Rows {
 
 /// A story is no longer than this; its earliest rows go first.
 const STORY_ROWS_MAX: usize = 40;
+/// So many steps of the workload that do the same are told; the last of them.
+const ALIKE_MAX: usize = 4;
 
 /// The timeline of a run, findings included where they were noticed.
 pub fn timeline(recording: &Recording, which: Rows, colors: Colors) -> String {
@@ -88,9 +90,10 @@ pub fn timeline(recording: &Recording, which: Rows, colors: Colors) -> String {
     lay_out(&rows, &styles, colors)
 }
 
-/// The records that the findings name, what directly caused them, and every fault and death before the last of them.
+/// The records that the findings name, what directly caused them, and every fault and death before the last of them. Of
+/// many steps of the workload that do the same the last few: a burst is not a story.
 fn story(recording: &Recording) -> BTreeSet<StepId> {
-    use sim::event::Event;
+    use sim::event::{Event, WatchEnd};
     let trace = &recording.trace;
     let mut chosen = BTreeSet::new();
     for finding in &recording.verdict.findings {
@@ -101,6 +104,7 @@ fn story(recording: &Recording) -> BTreeSet<StepId> {
         chosen.extend(trace.record(step).and_then(|r| r.cause));
     }
     let last = chosen.last().copied();
+    let mut alike: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
     for record in &trace.records {
         let turning = matches!(
             record.event,
@@ -113,11 +117,25 @@ fn story(recording: &Recording) -> BTreeSet<StepId> {
                 | Event::CacheLagged { .. }
                 | Event::WatchSilenced { .. }
                 | Event::Panicked { .. }
-                | Event::WorkloadDone { .. }
+                | Event::WatchEnded {
+                    why: WatchEnd::Dropped | WatchEnd::Expired,
+                    ..
+                }
         );
-        if turning && Some(record.step) <= last {
+        if Some(record.step) > last {
+            break;
+        }
+        if turning {
             chosen.insert(record.step);
         }
+        if matches!(record.event, Event::WorkloadDone { .. }) {
+            let told = row(record, trace);
+            let same = alike.entry(format!("{} {}", told.event, told.why));
+            same.or_default().push(record.step);
+        }
+    }
+    for steps in alike.values() {
+        chosen.extend(&steps[steps.len().saturating_sub(ALIKE_MAX)..]);
     }
     while chosen.len() > STORY_ROWS_MAX {
         chosen.pop_first();

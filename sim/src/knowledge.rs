@@ -209,6 +209,11 @@ impl Knowledge {
         self.caches.get(&replica)?.newest(key, Some(at))
     }
 
+    /// The newest version of an object that a reconcile has read.
+    pub(crate) fn read(&self, reconcile: ReconcileId, key: &ObjectKey) -> Option<Revision> {
+        self.reconciles.get(&reconcile)?.newest(key, None)
+    }
+
     /// The step at which a version of an object, or a newer one, first reached a reconcile, else its replica.
     pub(crate) fn arrived(
         &self,
@@ -243,7 +248,7 @@ impl Knowledge {
                 source: BaseSource::Carried,
             });
         }
-        let read = reconcile.and_then(|id| self.reconciles.get(&id)?.newest(&key, None));
+        let read = reconcile.and_then(|id| self.read(id, &key));
         if let Some(revision) = read {
             return Some(Base {
                 revision,

@@ -40,6 +40,16 @@ pub enum Outcome {
     Inconclusive,
 }
 
+/// What a figure of a scenario comes to in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Figure {
+    /// So many: of several runs the least, the median and the most are told.
+    Number(i64),
+    /// Whether it was so: of several runs the share is told.
+    Truth(bool),
+}
+
 /// What the properties said about one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -52,7 +62,7 @@ pub struct Verdict {
     pub reached: Vec<String>,
     /// What the run was measured by: figures of the scenario, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub figures: Vec<(String, i64)>,
+    pub figures: Vec<(String, Figure)>,
     /// When the world settled, if it did.
     pub settled: Option<SimTime>,
     /// When the run ended.

@@ -176,7 +176,7 @@ pub const BUILTIN: [Builtin; 26] = [
     plain::<Converges>(
         "converges",
         "once faults and workload are over, the system comes to rest within `settle.bound`",
-        "a loop that is slower than ten requests per second and changes nothing; a run with a fixed end",
+        "a loop that is slower than ten requests per second and changes nothing, or that asks for something else each time; a run with a fixed end",
     ),
     tunable::<DeadlineHonoured>(
         "deadline-honoured",
@@ -226,7 +226,7 @@ pub const BUILTIN: [Builtin; 26] = [
     plain::<NoDuplicateCreate>(
         "no-duplicate-create",
         "one cause does not lead to two objects",
-        "twins with names made by the operator itself; twins without a `generateName`",
+        "twins with names made by the operator itself; twins without a `generateName`; one that reached the cache after the operator had looked there",
     ),
     plain::<NoLostUpdate>(
         "no-lost-update",

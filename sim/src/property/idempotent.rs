@@ -6,7 +6,8 @@
 //!
 //! Each part is judged by itself: a finding names the part that brought the write out and those that brought it out again,
 //! and says where the object is back in the end as it was when the part began. Where a replica has written, every object
-//! that is another one at the end of the part is a finding too, whoever changed it. Where nothing is written, the end
+//! that is another one at the end of the part is a finding too, whoever changed it. A finding leads back to the write
+//! before: it is the one that had left the object as it should not be. Where nothing is written, the end
 //! states are equal.
 //!
 //! Does not see: effects outside the API server.
@@ -32,6 +33,8 @@ const RESTART: &str = "a restart";
 pub(super) struct Idempotent {
     sent: SentRequests,
     part: Option<Part>,
+    /// Where each object was last written by a replica.
+    written: BTreeMap<(ResourceId, Key), StepId>,
 }
 
 /// A part of the forced reconcile.
@@ -71,17 +74,16 @@ impl Property for Idempotent {
                 before: BTreeMap::new(),
             });
         }
-        let Some(part) = &mut self.part else {
-            return;
-        };
-        for entry in entries {
-            let touched = || Touched {
-                object: view.key_of(entry),
-                old: entry.old.clone(),
-            };
-            part.before
-                .entry((entry.resource, entry.key.clone()))
-                .or_insert_with(touched);
+        if let Some(part) = &mut self.part {
+            for entry in entries {
+                let touched = || Touched {
+                    object: view.key_of(entry),
+                    old: entry.old.clone(),
+                };
+                part.before
+                    .entry((entry.resource, entry.key.clone()))
+                    .or_insert_with(touched);
+            }
         }
         if let Event::RequestCommitted {
             request, replica, ..
@@ -89,6 +91,8 @@ impl Property for Idempotent {
         {
             for entry in entries {
                 self.judge(entry, *request, *replica, view, report);
+                let object = (entry.resource, entry.key.clone());
+                self.written.insert(object, record.step);
             }
         }
     }
@@ -140,6 +144,7 @@ impl Idempotent {
         if report.add(Some(&object), Some(replica), once_more) {
             return;
         }
+        let before = self.written.get(&(entry.resource, entry.key.clone()));
         let about = About {
             object: Some(object),
             replica: Some(replica),
@@ -147,6 +152,7 @@ impl Idempotent {
                 .map(|sent| sent.step)
                 .into_iter()
                 .chain([part.from])
+                .chain(before.copied())
                 .collect(),
             detail: None,
         };

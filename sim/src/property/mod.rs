@@ -51,7 +51,7 @@ pub use view::{LeaseSeen, ReplicaInfo, View};
 use crate::event::{ObjectKey, ReplicaId, StepId};
 use crate::time::SimTime;
 use crate::trace::Record;
-use crate::verdict::Finding;
+use crate::verdict::{Figure, Finding};
 
 /// Watches one run.
 pub trait Property {
@@ -118,7 +118,7 @@ pub struct Report {
     pub(crate) findings: Vec<Finding>,
     pub(crate) inconclusive: Vec<(String, String)>,
     pub(crate) reached: Vec<String>,
-    pub(crate) figures: Vec<(String, i64)>,
+    pub(crate) figures: Vec<(String, Figure)>,
     /// The backtrace of the panic that is being told.
     pub(crate) backtrace: Option<String>,
     /// Why the run never settled, if it did not.

@@ -1,9 +1,12 @@
 //! `no-duplicate-create`: an operator creates no second object beside one of its own that it had not seen.
 //!
 //! Two objects are twins when one operator created both with the same `generateName` under the same controller, both are
-//! alive, and the later one's creator had not seen the earlier.
+//! alive, and the later one's creator had not seen the earlier. Its creator had seen it if its reconcile had read it or,
+//! where the reconcile reads from caches alone, if it was in the replica's cache when the create was sent: a reconcile may
+//! wait for its cache.
 //!
-//! Does not see: twins with names made by the operator itself; twins without a `generateName`.
+//! Does not see: twins with names made by the operator itself; twins without a `generateName`; an earlier one that reached
+//! the cache after the operator had looked there, or that a read left out after the cache had had it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use fake_apiserver::store::Entry;
 
 use super::sent::SentRequests;
 use super::{About, Property, Report, View};
-use crate::event::{Event, StepId};
+use crate::event::{Event, ReplicaId, Revision, StepId};
 use crate::trace::Record;
 
 /// Operator, resource, namespace, generateName and controller's uid.
@@ -22,7 +25,15 @@ type Family = (String, u32, String, String, String);
 #[derive(Default)]
 pub(super) struct NoDuplicateCreate {
     sent: SentRequests,
-    born: BTreeMap<Family, Vec<(Arc<Entry>, StepId)>>,
+    born: BTreeMap<Family, Siblings>,
+}
+
+/// The objects of one family in the order in which they were created.
+#[derive(Default)]
+struct Siblings {
+    all: Vec<(Arc<Entry>, StepId)>,
+    /// So many of the first are gone, or in the cache of that replica's process: none of them makes a twin there any more.
+    known: BTreeMap<ReplicaId, usize>,
 }
 
 impl Property for NoDuplicateCreate {
@@ -34,6 +45,11 @@ impl Property for NoDuplicateCreate {
         report: &mut Report,
     ) {
         self.sent.note(record);
+        if let Event::ReplicaStarted { replica, .. } = &record.event {
+            for siblings in self.born.values_mut() {
+                siblings.known.remove(replica);
+            }
+        }
         let Event::RequestCommitted {
             request, replica, ..
         } = &record.event
@@ -59,16 +75,21 @@ impl Property for NoDuplicateCreate {
                 prefix.to_owned(),
                 controller(value).to_owned(),
             );
-            let born = self.born.entry(family).or_default();
-            for (elder, step) in born.iter() {
+            let siblings = self.born.entry(family).or_default();
+            let known = siblings.known.entry(sent.replica).or_default();
+            for (i, (elder, step)) in siblings.all.iter().enumerate().skip(*known) {
                 let alive = view.server.store().get(elder.resource, &elder.key);
-                if alive.is_none_or(|object| object.uid() != elder.uid() || object.is_terminating())
-                {
-                    continue;
-                }
+                let gone = alive
+                    .is_none_or(|object| object.uid() != elder.uid() || object.is_terminating());
                 let key = view.key_of(elder);
-                let seen = view.seen(sent.replica, sent.reconcile, &key);
-                if seen.is_some_and(|base| base.revision.0 >= elder.revision) {
+                let has = |seen: Option<Revision>| seen.is_some_and(|at| at.0 >= elder.revision);
+                if gone || has(view.knowledge.cached(sent.replica, &key, sent.step)) {
+                    *known += usize::from(*known == i);
+                    if gone {
+                        continue;
+                    }
+                }
+                if has(view.seen_by(sent.replica, sent.reconcile, &key, sent.step)) {
                     continue;
                 }
                 let twin = view.key_of(entry);
@@ -81,8 +102,9 @@ impl Property for NoDuplicateCreate {
                     detail: None,
                 };
                 report.find(message, about);
+                break;
             }
-            born.push((Arc::clone(entry), record.step));
+            siblings.all.push((Arc::clone(entry), record.step));
         }
     }
 }

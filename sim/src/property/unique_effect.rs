@@ -9,15 +9,16 @@
 //! Does not see: an effect that replaces another one of its kind; updates; a workload so quick that the fault-free run
 //! itself skips states, against which a slower run does more.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fake_apiserver::store::Entry;
 use serde::Deserialize;
 
 use super::builtin::Tuned;
-use super::reference::Effects;
+use super::reference::{Effect, Effects};
 use super::{About, Property, Report, View};
-use crate::event::{Event, Phase, StepId};
+use crate::event::{Event, ObjectKey, Phase, StepId};
 use crate::trace::Record;
 
 /// What can be set.
@@ -31,8 +32,8 @@ pub(super) struct Counting {
 pub(super) struct UniqueEffect {
     exactly: bool,
     effects: Effects,
-    /// Where each effect took place so far.
-    steps: std::collections::BTreeMap<super::reference::Effect, Vec<StepId>>,
+    /// Where each effect took place so far, and on what.
+    done: BTreeMap<Effect, Vec<(StepId, ObjectKey)>>,
     settled: bool,
 }
 
@@ -66,18 +67,27 @@ impl Property for UniqueEffect {
             .effects
             .note(record, |replica| view.operator_of(replica));
         for (effect, object) in done {
-            let steps = self.steps.entry(effect.clone()).or_default();
-            steps.push(record.step);
+            let all = self.done.entry(effect.clone()).or_default();
+            all.push((record.step, object.clone()));
             let wanted = reference.effects.counts.get(&effect).copied().unwrap_or(0);
-            let count = steps.len() as u64;
+            let count = all.len() as u64;
             if count > wanted {
+                let mut names: Vec<&str> = Vec::new();
+                for (_, object) in all.iter() {
+                    if !names.contains(&object.name.as_str()) {
+                        names.push(&object.name);
+                    }
+                }
                 let message = format!(
-                    "{} has done {} {}: {count} times, and in the fault-free run {wanted} in all",
-                    effect.operator, effect.verb, object
+                    "{} has done {} {} ({}): {count} times, and in the fault-free run {wanted} in all",
+                    effect.operator,
+                    effect.verb,
+                    effect.resource,
+                    names.join(", ")
                 );
                 let about = About {
                     object: Some(object),
-                    because: steps.clone(),
+                    because: all.iter().map(|(step, _)| *step).collect(),
                     ..About::default()
                 };
                 report.find(message, about);

@@ -7,7 +7,7 @@ use fake_apiserver::json::Value;
 use fake_apiserver::server::ApiServer;
 use fake_apiserver::store::{Entry, Object};
 
-use crate::event::{Base, Call, Effect, Event, ObjectKey, Phase, ReconcileId, ReplicaId, Revision};
+use crate::event::{Effect, Event, ObjectKey, Phase, ReconcileId, ReplicaId, Revision, StepId};
 use crate::knowledge::Knowledge;
 use crate::property::reference::Reference;
 use crate::setup::Setup;
@@ -207,22 +207,17 @@ impl View<'_> {
             .map_or("", |one| one.operator.as_str())
     }
 
-    /// The newest version of an object that a reconcile had seen, or its replica's cache when it began.
-    pub(crate) fn seen(
+    /// The newest version of an object that a reconcile had read; where it had read none, what its replica's cache held at
+    /// a step.
+    pub(crate) fn seen_by(
         &self,
         replica: ReplicaId,
         reconcile: Option<ReconcileId>,
         object: &ObjectKey,
-    ) -> Option<Base> {
-        let call = Call {
-            verb: "get".to_owned(),
-            group: object.group.clone(),
-            resource: object.resource.clone(),
-            namespace: object.namespace.clone(),
-            name: object.name.clone(),
-            subresource: String::new(),
-        };
-        self.knowledge.base(replica, reconcile, &call, &[])
+        at: StepId,
+    ) -> Option<Revision> {
+        let read = reconcile.and_then(|id| self.knowledge.read(id, object));
+        read.or_else(|| self.knowledge.cached(replica, object, at))
     }
 
     /// An object as it was at a revision; none if it was not there.

@@ -61,8 +61,10 @@ use crate::trace::{LogLine, Record, Trace};
 use crate::verdict::Verdict;
 use crate::whereabouts::Whereabouts;
 
-/// A run that has so many records goes in circles.
+/// A run that has so many records goes in circles, unless it has more to do than [`RECORDS_A_STEP`] for each object and
+/// step of the workload comes to.
 const RECORDS_MAX: usize = 20_000;
+const RECORDS_A_STEP: usize = 100;
 
 /// In the controlled way of time, messages in flight wait no longer than this while time passes.
 const PASS_US_MAX: u64 = 30_000_000;
@@ -126,8 +128,14 @@ impl<'s> World<'s> {
 
     /// Does one thing; false when the run is over.
     pub(crate) fn turn(&mut self) -> bool {
-        if self.trace.records.len() > RECORDS_MAX {
-            self.never_settles("it goes in circles: more than 20,000 events");
+        let steps = self.setup.objects.len() + self.setup.workload.len();
+        let records_max = RECORDS_MAX.max(steps * RECORDS_A_STEP);
+        if self.trace.records.len() > records_max {
+            let why = format!(
+                "it goes in circles: more than {},000 events",
+                records_max / 1_000
+            );
+            self.never_settles(&why);
             return false;
         }
         let before = self.progress.phase;

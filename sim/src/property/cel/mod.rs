@@ -27,6 +27,7 @@ pub use self::scope::{Scope, VARIABLES, Variable};
 use super::{About, Property, PropertySpec, Report, View};
 use crate::event::{Event, Phase};
 use crate::trace::Record;
+use crate::verdict::Figure;
 
 /// One question may cost so much, as estimated before and as spent while running: a Kubernetes API server's own limit
 /// for one expression.
@@ -54,15 +55,16 @@ pub enum When {
 impl Program {
     /// Checks a condition; the issues carry line and column within it.
     pub fn new(source: &str, scope: Scope) -> Result<Program, Vec<Issue>> {
-        Program::of(source, scope, &Type::Bool, "a condition is true or false")
+        Program::of(source, scope, &[Type::Bool], "a condition is true or false")
     }
 
-    /// Checks an expression that gives a whole number.
+    /// Checks an expression that gives a whole number, or says whether something was so.
     pub fn figure(source: &str, scope: Scope) -> Result<Program, Vec<Issue>> {
-        Program::of(source, scope, &Type::Int, "a figure is a whole number")
+        let wanted = "a figure is a whole number, or true or false";
+        Program::of(source, scope, &[Type::Int, Type::Bool], wanted)
     }
 
-    fn of(source: &str, scope: Scope, ty: &Type, wanted: &str) -> Result<Program, Vec<Issue>> {
+    fn of(source: &str, scope: Scope, types: &[Type], wanted: &str) -> Result<Program, Vec<Issue>> {
         let checked = cel::check(source, scope.environment())?;
         let issue = |message: String| {
             vec![Issue {
@@ -71,7 +73,7 @@ impl Program {
                 message,
             }]
         };
-        if !matches!(checked.ty(), Type::Dyn) && checked.ty() != ty {
+        if !matches!(checked.ty(), Type::Dyn) && !types.contains(checked.ty()) {
             return Err(issue(format!(
                 "{wanted}, and this is of type '{}'",
                 checked.ty()
@@ -145,19 +147,19 @@ pub fn property(name: impl Into<String>, when: When, program: Program) -> Proper
 pub fn figure(name: impl Into<String>, program: Program) -> PropertySpec {
     let program = Arc::new(program);
     PropertySpec::new(name, move || {
-        Box::new(Figure {
+        Box::new(Measure {
             history: History::new(&program.checked),
             program: Arc::clone(&program),
         })
     })
 }
 
-struct Figure {
+struct Measure {
     program: Arc<Program>,
     history: History,
 }
 
-impl Property for Figure {
+impl Property for Measure {
     fn observe(
         &mut self,
         record: &Record,
@@ -170,10 +172,13 @@ impl Property for Figure {
 
     fn finish(&mut self, view: &View<'_>, report: &mut Report) {
         let bound = Bound::new(&self.program.scope, &self.history, view);
-        if let Ok(Val::Int(value)) = cel::evaluate(&self.program.checked, &bound, COST_MAX).value {
-            let name = report.name.clone();
-            report.figures.push((name, value));
-        }
+        let figure = match cel::evaluate(&self.program.checked, &bound, COST_MAX).value {
+            Ok(Val::Int(value)) => Figure::Number(value),
+            Ok(Val::Bool(value)) => Figure::Truth(value),
+            _ => return,
+        };
+        let name = report.name.clone();
+        report.figures.push((name, figure));
     }
 }
 

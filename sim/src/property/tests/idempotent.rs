@@ -1,6 +1,7 @@
 //! `idempotent`: a counter and a constant.
 
 use super::*;
+use crate::event::{Event, StepId};
 
 pub(super) fn idempotent_fires_on_a_counter_and_not_on_a_constant() {
     let count = |constant: bool| {
@@ -85,6 +86,13 @@ fn idempotent_fires_on_a_counter_of_events_heard_again() {
             "everything was settled, and after events that it had heard already it wrote: \
              patch configmaps/default/main (/data/heard)"
         );
+        let told = &run.verdict.findings[0].because;
+        let wrote = |step: &StepId| {
+            let record = run.trace.record(*step).map(|record| &record.event);
+            matches!(record, Some(Event::RequestCommitted { .. }))
+        };
+        // The write in question, and the one before it.
+        assert_eq!(told.iter().filter(|step| wrote(step)).count(), 2);
     }
     let heard_once = super::runs(with(false), 0..6);
     assert!(heard_once.iter().all(|run| run.verdict.findings.is_empty()));
