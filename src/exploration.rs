@@ -13,7 +13,7 @@ use sim::Isolation;
 use sim::isolation::{Batch, IsolationError, Lost, Made, make_runs};
 use sim::run::{Prepared, Run, RunOptions};
 use sim::schedule::Input;
-use sim::verdict::Outcome;
+use sim::verdict::{Figure, Outcome};
 
 use crate::log_filter::LogFilter;
 
@@ -52,7 +52,7 @@ pub struct Exploration {
     /// The `sometimes` properties there are.
     pub sometimes: Vec<String>,
     /// What runs were measured by: each figure's values, in no certain order.
-    pub figures: BTreeMap<String, Vec<i64>>,
+    pub figures: BTreeMap<String, Vec<Figure>>,
     /// The seeds in which a property failed.
     pub failing: BTreeSet<u64>,
     /// The failing run of the lowest seed.

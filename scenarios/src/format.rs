@@ -66,8 +66,8 @@ pub struct Scenario {
     /// The properties that are checked; `no-panic` always is.
     #[serde(default)]
     pub properties: Vec<Property>,
-    /// What each run is measured by: expressions in CEL that come to a whole number at its end, by name. `run` prints the
-    /// least, the median and the most over all runs.
+    /// What each run is measured by: expressions in CEL that come to a whole number, or to true or false, at its end, by
+    /// name. `run` prints the least, the median and the most over all runs, or in how many it was so.
     #[serde(default)]
     pub figures: BTreeMap<String, String>,
     /// The verdict of a file without variants.

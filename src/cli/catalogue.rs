@@ -166,9 +166,9 @@ fn here(plans: &[Plan], rates: &BTreeMap<(String, String), Rates>) -> String {
 }
 
 fn figures(rates: &Rates) -> String {
-    let one = |(name, (least, median, most)): (&String, &(i64, i64, i64))| {
-        format!("{name} {least} … {median} … {most}")
-    };
-    let all: Vec<String> = rates.figures.iter().map(one).collect();
+    let all = rates.figures.iter();
+    let all: Vec<String> = all
+        .map(|(name, of)| format!("{name} {}", of.words()))
+        .collect();
     all.join(", ")
 }

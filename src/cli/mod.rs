@@ -9,6 +9,7 @@ mod check;
 mod completions;
 #[cfg(feature = "cli")]
 mod conform;
+mod figures;
 mod list;
 mod output;
 mod progress;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::figures::Summary;
 use super::{Failure, output};
 use crate::exploration::Exploration;
 use crate::plan::Plan;
@@ -30,9 +31,9 @@ pub(super) struct Case {
     pub(super) seeds_to_failure: Option<(u64, u64)>,
     /// Plans under which all held, and all plans.
     pub(super) plans: (u64, u64),
-    /// Least, median and most.
+    /// What the scenario's figures came to.
     #[serde(default)]
-    pub(super) figures: BTreeMap<String, (i64, i64, i64)>,
+    pub(super) figures: BTreeMap<String, Summary>,
 }
 
 impl Case {
@@ -42,12 +43,6 @@ impl Case {
         found: &Exploration,
         targeted: &Targeted,
     ) -> Case {
-        let spread = |values: &Vec<i64>| {
-            let mut values = values.clone();
-            values.sort_unstable();
-            let at = |percent| rates::percentile(&values, percent).unwrap_or_default();
-            (at(0), at(50), at(100))
-        };
         let tallies = found.violated.iter();
         Case {
             scenario: plan.case.scenario.scenario.clone(),
@@ -63,7 +58,7 @@ impl Case {
             figures: found
                 .figures
                 .iter()
-                .map(|(name, values)| (name.clone(), spread(values)))
+                .map(|(name, values)| (name.clone(), Summary::new(values)))
                 .collect(),
         }
     }

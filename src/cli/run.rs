@@ -14,6 +14,7 @@ use sim::isolation::{IsolationError, Lost};
 use sim::operator::Operators;
 use sim::run::Run;
 
+use super::figures::Summary;
 use super::output::{writable, writable_file, write};
 use super::progress::Progress;
 use super::rates_file;
@@ -440,14 +441,11 @@ fn text_table(explored: &[Explored], elsewhere: &[Case], output: &Output) -> Str
 const LEGEND: &str = "failed: rate with its 95 % interval · seeds to failure: median / 90th percentile over disjoint blocks of seeds · \
                       plans: those under which every property held, of all\n";
 
-/// A case's figures in words: the least, the median and the most over all runs.
+/// A case's figures in words.
 fn figures(found: &Exploration) -> impl Iterator<Item = (&String, String)> {
     found.figures.iter().map(|(name, values)| {
-        let mut values = values.clone();
-        values.sort_unstable();
-        let at = |percent| rates::percentile(&values, percent).unwrap_or_default();
-        let text = format!("{} … {} … {} (least, median, most)", at(0), at(50), at(100));
-        (name, text)
+        let summary = Summary::new(values);
+        (name, format!("{}{}", summary.words(), summary.legend()))
     })
 }
 
