@@ -176,7 +176,10 @@ fn claim(spec: LeaseSpec, seat: &Seat, terms: &Terms) -> LeaseSpec {
         } else {
             now.clone()
         },
-        lease_transitions: Some(spec.lease_transitions.unwrap_or(0) + i32::from(!is_mine)),
+        lease_transitions: Some(
+            spec.lease_transitions
+                .map_or(0, |count| count + i32::from(!is_mine)),
+        ),
         renew_time: now,
         ..spec
     }

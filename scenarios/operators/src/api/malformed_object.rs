@@ -12,7 +12,8 @@
 //! The server accepts what its schema lets through, and a schema is easily looser than a Rust type. A typed
 //! list fails as a whole when one object in it does not decode; asked again it fails again. The fixed twin
 //! decodes each object by itself (`DeserializeGuard`), reports the bad one in its status, and
-//! goes on. It also pauses after an error, so that a server in trouble is not asked in a tight loop.
+//! goes on. It also pauses after an error, so that a server in trouble is not asked in a tight loop. It costs a
+//! wrapper around the type wherever it is watched, and somebody has to read that status.
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 

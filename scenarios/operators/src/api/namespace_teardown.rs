@@ -13,6 +13,7 @@
 //! a hiccup. A loop inside the reconcile that waits for success cannot even learn that its object is
 //! gone, and holds a worker. The fixed twin tells this refusal by its cause (`NamespaceTerminating`) and is done;
 //! any other error goes back to the controller, which tries again at its own pace and looks at the object first.
+//! It costs a list of refusals that are final, which grows with the API.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -14,6 +14,7 @@
 //! trouble already. A loop of one's own that lists and watches has to pause between two tries, longer each time.
 //! The fixed twin leaves the loop to `watcher`, which begins a relist with a fresh resourceVersion, and its
 //! pauses to `default_backoff` (0.8 s, doubled up to 30 s, forgotten after two minutes without an error).
+//! It costs up to 30 s until a server that is well again is noticed.
 
 use std::time::Duration;
 

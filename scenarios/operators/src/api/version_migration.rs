@@ -13,7 +13,8 @@
 //! through v1alpha1 is cut down to what v1alpha1 knows, a patch of one label as well. The old type does not show
 //! what is lost, and without a resourceVersion nobody notices. The fixed twin never holds the object in a type:
 //! it sends back exactly what it read, through v1, with its resourceVersion. A conflict is good news: somebody else
-//! has written the object, which stores it anew as well, and what is left to do shows at the next look.
+//! has written the object, which stores it anew as well, and what is left to do shows at the next look. It costs the
+//! type: the compiler no longer knows the fields.
 
 use std::{sync::Arc, time::Duration};
 

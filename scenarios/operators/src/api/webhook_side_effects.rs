@@ -13,7 +13,7 @@
 //! request, when another webhook has changed it, and for dry runs; and a request that was asked about may still
 //! fail. The fixed twin names the ticket after what it is for, so that the second question finds the
 //! first one's ticket, and files none for a dry run. (The `uid` of a review is that of the call, not of the user's request:
-//! a retry has another.)
+//! a retry has another.) It costs the difference between two changes to the same size: they share a ticket.
 
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::ConfigMap;

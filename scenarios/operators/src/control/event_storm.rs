@@ -12,11 +12,13 @@
 //!
 //! A reconcile looks at the state, not at the event; of a thousand events about one object only the
 //! fact that there were some matters. A task for each keeps every one of them, and nothing says stop:
-//! tasks, memory and requests grow with whatever the cluster throws at the process.
+//! tasks, memory and requests grow with whatever the cluster throws at the process. And nobody tells a
+//! task that its object is gone: those whose namespace is deleted in the middle of it try for ever.
 //!
 //! kube's `Controller` queues keys, each once and never beside itself, and with a debounce of 500 ms a
 //! key that keeps changing is taken up when it has been quiet for that long. What it reads then is the
-//! last state, so nothing is missed. It costs half a second on every change, also on a single one.
+//! last state, so nothing is missed; a key whose object is gone is dropped. It costs half a second on
+//! every change, also on a single one.
 
 use std::{sync::Arc, time::Duration};
 

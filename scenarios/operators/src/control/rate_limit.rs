@@ -10,9 +10,10 @@
 //! ```
 //!
 //! A failure that will last is not mended by asking again. client-go's work queue therefore takes the
-//! longer of two delays: an exponential one for the key, from 5 ms to 30 s, and one from a bucket that
-//! all keys share, 10 retries a second with a burst of 100. kube leaves the choice to `error_policy`,
-//! and `requeue(Duration::ZERO)` is accepted like any other.
+//! longer of two delays: an exponential one for the key, which begins at 5 ms, and one from a bucket
+//! that all keys share, 10 retries a second with a burst of 100. (Its longest pause is 1,000 s; here it
+//! is 30 s.) kube leaves the choice to `error_policy`, and `requeue(Duration::ZERO)` is accepted like
+//! any other.
 //!
 //! The fix costs a map of failures that must be emptied on success, and up to 30 s until a late
 //! dependency is noticed; where that is too long, watch the dependency.
@@ -60,7 +61,7 @@ enum Outcome<'a> {
     Failed(&'a WebApp),
 }
 
-/// The delays of client-go's default work queue.
+/// The delays of client-go's default work queue, with a shorter longest one.
 #[derive(Default)]
 pub(super) struct Limiter {
     failures: Mutex<BTreeMap<String, u32>>,

@@ -1,18 +1,22 @@
-//! C3 state-machine: events move the machine whenever they arrive, as often as they arrive.
+//! C3 state-machine: events move the machine as often as they arrive, and wait for a phase that is over.
 //!
 //! ```text
 //!   time   operator                       API server
+//!    │     event 1: started   ─────────▶  phase Running
 //!    │     event 2: degraded  ─────────▶  phase Degraded, page-x7k2p
 //!    │     ✗ crash, ↻ list all events
 //!    │     event 3: recovered ─────────▶  phase Running
 //!    │     event 2: degraded  ─────────▶  phase Degraded, page-q4d9m
-//!    ▼                                     └── paged twice, and the phase is of the day before
+//!    │     event 1: "Pending?"            Degraded
+//!    │     event 1: "Pending?"            Degraded …
+//!    ▼                                     └── paged twice, and a reconcile that waits for ever
 //! ```
 //!
 //! Delivery is at least once and in no particular order: a relist brings every event again, two keys
 //! are reconciled side by side, a failed one comes late. An event therefore needs an identity and a
 //! place in the order, and the machine has to remember how far it has come, in the cluster and
-//! together with its phase.
+//! together with its phase. Without them nobody can tell an event that is early, for which waiting
+//! helps, from one that has had its turn.
 //!
 //! The fixed twin applies event *n + 1* after event *n* and no other: an earlier one is done already, a
 //! later one looks again after 500 ms instead of waiting for ever for what it may have missed. Jumps
@@ -35,25 +39,28 @@ use crate::webapp::{Error, answered};
 const EVENT: &str = "demo.reconverge.dev/event";
 const MACHINE: &str = "machine";
 
-/// Moves the machine with every event that arrives.
+/// Moves the machine with every event, as soon as the phase is the one that the event goes with.
 pub async fn buggy(client: Client) {
     control(client, |event, config_maps| async move {
         let kind = text(&event, "kind");
-        if kind == "degraded" {
+        let next = loop {
+            let machine = config_maps.get_opt(MACHINE).await?;
+            let phase = machine.as_ref().map_or("Pending", |m| text(m, "phase"));
+            if let Some(next) = next(phase, kind) {
+                break next;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await; // WRONG: that phase may have been long ago.
+        };
+        if next == "Degraded" {
             let mut page = page();
             page.metadata.generate_name = Some("page-".to_owned()); // WRONG: one page for each delivery.
             config_maps.create(&PostParams::default(), &page).await?;
         }
-        let phase = if kind == "degraded" {
-            "Degraded"
-        } else {
-            "Running"
-        };
         let patch = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": MACHINE},
-            "data": {"phase": phase},
+            "data": {"phase": next},
         });
         let params = PatchParams::apply("machine").force();
         config_maps

@@ -5,14 +5,14 @@
 //!    │     create app-1        reconcile app-1: spawn(provision)   1
 //!    │     create app-2        reconcile app-2: spawn(provision)   2
 //!    │     …                   …
-//!    │     create app-150      reconcile app-150: spawn            150   ─▶ 150 calls at once
-//!    ▼     SIGTERM             the controller stops                150   └── half of them still run
+//!    │     create app-1000     reconcile app-1000: spawn          1000   ─▶ 1,000 calls at once
+//!    ▼     SIGTERM             the controller stops               1000   └── all of them still run
 //! ```
 //!
 //! A reconcile that spawns its work and returns has told the controller that it is done. The queue is
 //! empty, so the next object is taken at once; the same object is taken again while its first task still
 //! runs; and no concurrency limit, no backoff and no shutdown knows of any of it. The number of tasks is
-//! that of the objects: here 150, in life all of them whenever the operator starts. The fixed twin does
+//! that of the objects: here 1,000 at once, in life all there are whenever the operator starts. The fixed twin does
 //! the work in the reconcile and says how many may run at once. The last object then waits its turn,
 //! which is the price: a queue in front of the work, instead of a crowd in it.
 

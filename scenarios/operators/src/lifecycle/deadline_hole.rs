@@ -14,8 +14,8 @@
 //! put. But a server that has accepted a connection and says nothing has not sent a head either, and the
 //! `await` on the request itself has no limit: the worker is gone, and with the controller's default of
 //! one reconcile per object the object is gone with it. The fixed twin puts the timeout around the whole
-//! call, and around the write that follows. A call that was cut off may have been carried out; so what is written must bear being written
-//! again.
+//! call, and around the write that follows. It costs a second try, and care: a call that was cut off may
+//! have been carried out, so what is written must bear being written again.
 
 use std::{sync::Arc, time::Duration};
 

@@ -15,7 +15,7 @@
 //! more. The second and the third both arrive as an `Err`, and one arm for all errors makes a recovery of
 //! every change of leadership. The fixed twin gives the two endings two names: it recovers after a real
 //! timeout, and after a cancellation it does nothing at all, since whatever there is to do is the next
-//! leader's.
+//! leader's. It costs an error type with a variant for each ending.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

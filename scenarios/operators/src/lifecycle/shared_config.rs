@@ -13,6 +13,7 @@
 //! whenever the configuration is touched, and still the one worker goes out under the other's name: with its
 //! namespace here, in life with its token, its proxy or its host as well. The fixed twin copies the
 //! configuration before it changes anything. A configuration is a value; whoever wants another one makes one.
+//! It costs a copy for each client.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -14,6 +14,7 @@
 //! only one of them can end; the supervisor, who could end it, has let go of its handle. Watches break
 //! all day, so the number of tasks grows with the age of the process. In the fixed twin one owner holds
 //! the one follower there is: before it begins another it ends the old one and waits until it is gone.
+//! It costs the moments in between, in which nobody follows.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

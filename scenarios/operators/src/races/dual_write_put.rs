@@ -10,7 +10,8 @@
 //!
 //! Several replicas keep one ledger in a ConfigMap. Clearing `resourceVersion` before a PUT "makes the
 //! conflicts go away": for a ConfigMap the API server then overwrites whatever is stored (rule D5).
-//! The fix keeps the version that was read, and treats 409 as the order to read again.
+//! The fix keeps the version that was read, and treats 409 as the order to read again. It costs whoever
+//! comes second another read and another write.
 
 use std::{sync::Arc, time::Duration};
 

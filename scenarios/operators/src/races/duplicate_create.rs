@@ -11,7 +11,8 @@
 //! "Look, then create" is not atomic. With `generateName` the server gives each request a name of its
 //! own, so nothing refuses the second one; the same happens with one replica when the reply to its
 //! create is lost and it tries again. A name derived from the owner makes the server the judge: the
-//! second create answers 409 AlreadyExists, which is success as long as the child is ours.
+//! second create answers 409 AlreadyExists, which is success as long as the child is ours. It costs a
+//! name that nobody else may have thought of.
 
 use std::{collections::BTreeMap, sync::Arc};
 

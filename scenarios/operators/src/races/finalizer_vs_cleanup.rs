@@ -5,13 +5,14 @@
 //!    │                                    demo is terminating
 //!    │     delete child       ─────────▶  child is terminating ────▶ flushing, 2 s …
 //!    │     drop finalizer     ─────────▶  demo is gone
-//!    │                                     └── its data is still being written
-//!    ▼                                    child is gone        ◀───  drop flush finalizer
+//!    │                                                               where to? ask demo: 404
+//!    ▼                                    child stays               (keeps its finalizer)
+//!                                          └── data that nobody can place, and that never goes
 //! ```
 //!
 //! A delete call only *asks*: with a finalizer of its own the child lives on until another party is
-//! done with it. The owner's finalizer promises that nothing of it is left, so it may go only when a
-//! read shows no child any more. The fix polls every 5 s (a missed watch event costs five seconds, not
+//! done with it, and that party may need the owner for it. The owner's finalizer promises that nothing
+//! of it is left, so it may go only when a read shows no child any more. The fix polls every 5 s (a missed watch event costs five seconds, not
 //! a leak) and never creates the child while its owner is terminating.
 
 use std::{sync::Arc, time::Duration};
@@ -146,7 +147,7 @@ fn settle<T>(result: Result<T, kube::Error>, done: Action) -> Result<Action, Err
     }
 }
 
-/// The other party: it holds a finalizer on every child and needs two seconds to let go.
+/// The other party: it holds a finalizer on every child and needs two seconds, and the child's owner, to let go.
 async fn volume_agent(client: Client) {
     Controller::new(
         Api::<ConfigMap>::all(client.clone()),
@@ -171,6 +172,14 @@ async fn flush(child: &ConfigMap, client: Client) -> Result<Action, Error> {
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let namespace = child.namespace().ok_or(Error::Incomplete("namespace"))?;
+    // Where the data goes stands in the owner.
+    let apps: Api<WebApp> = Api::namespaced(client.clone(), &namespace);
+    let owner = child.owner_references().first();
+    let owner = owner.ok_or(Error::Incomplete("owner"))?;
+    if apps.get_opt(&owner.name).await?.is_none() {
+        tracing::warn!("whose data is this?");
+        return Ok(Action::requeue(Duration::from_secs(30)));
+    }
     let children: Api<ConfigMap> = Api::namespaced(client, &namespace);
     let rest: Vec<_> = child.finalizers().iter().filter(|f| *f != FLUSH).collect();
     let patch =

@@ -11,8 +11,10 @@
 //! ```
 //!
 //! Two watches are two streams: the WebApp's own status change may arrive before the Job that it
-//! speaks of. Absence from a cache is not absence. Before a destructive act the fixed twin asks the
-//! API server itself, and deletes exactly the Job it looked at (uid precondition).
+//! speaks of. Absence from a cache is not absence. The fixed twin asks the API server itself before it
+//! takes the Job for dead: if it is there, the cache is behind, and there is nothing to clear away; if
+//! it is not, there is nothing left to clear away either. It costs a read whenever status and cache
+//! disagree.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -12,7 +12,8 @@
 //! The fresh read is there to make the write succeed; it also stamps the new generation onto work that
 //! was done for the old one. Whoever waits for `observedGeneration` (a pipeline, `kubectl wait`) goes
 //! on too early. The fix writes the generation the work was done for, under the version it was read
-//! at: when the object has changed meanwhile the server answers 409, and the work starts over.
+//! at: when the object has changed meanwhile the server answers 409, and the work starts over. It costs
+//! that work: a spec that changes faster than it can be rolled out is never reported.
 
 use std::{sync::Arc, time::Duration};
 

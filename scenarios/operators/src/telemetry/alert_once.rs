@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Sending and recording are two systems: between them lies a crash. The fixed twin makes the second sending harmless (an
-//! idempotency key made of uid and generation, the same after every restart), and records only what was taken.
+//! idempotency key made of uid and generation, the same after every restart), and records only what was taken. It costs a
+//! pager that knows such keys, and another reconcile for each refusal.
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,8 +11,9 @@
 //!                55 …     (over 85 %)           no debug spans; then every second one; then errors alone
 //! ```
 //!
-//! Telemetry must not hold up the work and must not outgrow it. The fixed twin's queue has an end, and it says what is
-//! given up first: what is worth least.
+//! Telemetry must not hold up the work and must not outgrow it. A queue without an end does the one; a bounded queue that
+//! is waited for does the other: every reconcile stands still while the collector does. The fixed twin's queue has an
+//! end, and it says what is given up first: what is worth least. That is the price: in trouble one sees less.
 
 use std::{
     collections::VecDeque,
@@ -27,6 +28,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use sim::{service::ServiceClient, telemetry::Metrics};
+use tokio::sync::Notify;
 
 use crate::webapp::{Error, WebApp, beside, control};
 
@@ -41,6 +43,14 @@ enum Worth {
     Error,
 }
 
+/// What becomes of a span for which there is no room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenFull {
+    Grow,
+    Wait,
+    Drop,
+}
+
 #[derive(Default)]
 struct Queue {
     spans: VecDeque<Value>,
@@ -50,7 +60,8 @@ struct Queue {
 #[derive(Clone)]
 struct Exporter {
     queue: Arc<Mutex<Queue>>,
-    bounded: bool,
+    room: Arc<Notify>,
+    when_full: WhenFull,
 }
 
 impl Exporter {
@@ -58,10 +69,17 @@ impl Exporter {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn offer(&self, worth: Worth, span: Value) {
+    async fn offer(&self, worth: Worth, span: Value) {
+        while self.when_full == WhenFull::Wait {
+            let room = self.room.notified();
+            if self.lock().spans.len() < CAPACITY {
+                break;
+            }
+            room.await; // WRONG: the reconcile stands still for as long as the collector does.
+        }
         let mut queue = self.lock();
         queue.offered += 1;
-        if self.bounded {
+        if self.when_full == WhenFull::Drop {
             let halved = queue.offered.is_multiple_of(2);
             let taken = match queue.spans.len() {
                 ..HIGH => true,
@@ -80,18 +98,24 @@ impl Exporter {
 
 /// Keeps everything.
 pub async fn buggy(client: Client, collector: ServiceClient, metrics: Metrics) {
-    run(client, collector, metrics, false).await;
+    run(client, collector, metrics, WhenFull::Grow).await;
+}
+
+/// Keeps what there is room for, and waits for room.
+pub async fn blocking(client: Client, collector: ServiceClient, metrics: Metrics) {
+    run(client, collector, metrics, WhenFull::Wait).await;
 }
 
 /// Keeps what there is room for, the most valuable first.
 pub async fn fixed(client: Client, collector: ServiceClient, metrics: Metrics) {
-    run(client, collector, metrics, true).await;
+    run(client, collector, metrics, WhenFull::Drop).await;
 }
 
-async fn run(client: Client, collector: ServiceClient, metrics: Metrics, bounded: bool) {
+async fn run(client: Client, collector: ServiceClient, metrics: Metrics, when_full: WhenFull) {
     let exporter = Exporter {
         queue: Arc::default(),
-        bounded,
+        room: Arc::default(),
+        when_full,
     };
     let shown = exporter.clone();
     metrics.register(move || {
@@ -108,7 +132,7 @@ async fn run(client: Client, collector: ServiceClient, metrics: Metrics, bounded
 async fn roll_out(app: Arc<WebApp>, client: Client, exporter: Exporter) -> Result<Action, Error> {
     for step in 0..4 {
         let name = format!("{} step {step}", app.name_any());
-        exporter.offer(Worth::Debug, json!({"name": name}));
+        exporter.offer(Worth::Debug, json!({"name": name})).await;
     }
     let apps: Api<WebApp> = beside(&app, client)?;
     let patch = Patch::Merge(json!({"status": {"size": app.spec.size}}));
@@ -119,7 +143,8 @@ async fn roll_out(app: Arc<WebApp>, client: Client, exporter: Exporter) -> Resul
         Ok(_) => Worth::Work,
         Err(_) => Worth::Error,
     };
-    exporter.offer(worth, json!({"name": app.name_any()}));
+    let span = json!({"name": app.name_any()});
+    exporter.offer(worth, span).await;
     written?;
     Ok(Action::await_change())
 }
@@ -132,6 +157,7 @@ async fn export(collector: ServiceClient, exporter: Exporter) {
             let count = queue.spans.len().min(8);
             queue.spans.drain(..count).collect()
         };
+        exporter.room.notify_waiters();
         if batch.is_empty() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;

@@ -11,7 +11,7 @@
 //!
 //! Context follows the task, not the value: what goes through a channel has to take it along. The fixed twin sends the span
 //! and the trace context with the work, puts both on the request, and leaves the context on the object for whoever
-//! reconciles that next.
+//! reconciles that next. It costs some sixty bytes with each piece of work, each request and each object.
 
 use std::{sync::Arc, time::Duration};
 

@@ -20,6 +20,9 @@ pub(crate) fn register(operators: Operators) -> Operators {
         .add("alert_once::fixed", |cx| {
             alert_once::fixed(cx.client.clone(), cx.service("pager"))
         })
+        .add("exporter_backpressure::blocking", |cx| {
+            exporter_backpressure::blocking(cx.client.clone(), cx.service("collector"), cx.metrics)
+        })
         .add("exporter_backpressure::buggy", |cx| {
             exporter_backpressure::buggy(cx.client.clone(), cx.service("collector"), cx.metrics)
         })

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Whether a trace is kept is one decision, taken when it begins and inherited by its spans. And a trace in which something
-//! failed is kept whatever the policy says: it is the one that will be looked for.
+//! failed is kept whatever the policy says: it is the one that will be looked for. It costs a little patience: a new policy
+//! is heeded by the traces that begin after it.
 
 use std::sync::Arc;
 

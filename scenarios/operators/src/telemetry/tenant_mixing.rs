@@ -9,7 +9,7 @@
 //! ```
 //!
 //! "The current tenant" is global state, and a reconcile that awaits is interrupted by another. The fixed twin makes its
-//! labels from its own object.
+//! labels from its own object. It costs making them anew in each reconcile.
 
 use std::{
     collections::BTreeMap,
