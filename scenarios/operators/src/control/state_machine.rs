@@ -49,7 +49,7 @@ pub async fn buggy(client: Client) {
             if let Some(next) = next(phase, kind) {
                 break next;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await; // WRONG: that phase may have been long ago.
+            tokio::time::sleep(Duration::from_millis(20)).await; // WRONG: that phase may have been long ago.
         };
         if next == "Degraded" {
             let mut page = page();

@@ -60,6 +60,7 @@ struct Queue {
 #[derive(Clone)]
 struct Exporter {
     queue: Arc<Mutex<Queue>>,
+    filled: Arc<Notify>,
     room: Arc<Notify>,
     when_full: WhenFull,
 }
@@ -93,6 +94,7 @@ impl Exporter {
             }
         } // WRONG without it: whatever the collector does not take stays here.
         queue.spans.push_back(span);
+        self.filled.notify_one();
     }
 }
 
@@ -114,6 +116,7 @@ pub async fn fixed(client: Client, collector: ServiceClient, metrics: Metrics) {
 async fn run(client: Client, collector: ServiceClient, metrics: Metrics, when_full: WhenFull) {
     let exporter = Exporter {
         queue: Arc::default(),
+        filled: Arc::default(),
         room: Arc::default(),
         when_full,
     };
@@ -159,7 +162,7 @@ async fn export(collector: ServiceClient, exporter: Exporter) {
         };
         exporter.room.notify_waiters();
         if batch.is_empty() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            exporter.filled.notified().await;
             continue;
         }
         let spans = json!({"batch": batch});
