@@ -78,12 +78,13 @@ impl Property for UniqueEffect {
                         names.push(&object.name);
                     }
                 }
+                let what = match names.len() {
+                    1 => object.to_string(),
+                    _ => format!("{} ({})", effect.resource, names.join(", ")),
+                };
                 let message = format!(
-                    "{} has done {} {} ({}): {count} times, and in the fault-free run {wanted} in all",
-                    effect.operator,
-                    effect.verb,
-                    effect.resource,
-                    names.join(", ")
+                    "{} has done {} {what}: {count} times, and in the fault-free run {wanted} in all",
+                    effect.operator, effect.verb
                 );
                 let about = About {
                     object: Some(object),
