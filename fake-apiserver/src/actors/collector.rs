@@ -608,7 +608,7 @@ fn report_wrong_namespace(s: &mut Session<'_>, object: &Arc<Object>, owner: &Val
         go_quote(object.namespace())
     );
     let now = s.now.rfc3339();
-    let value = json!({
+    let mut value = json!({
         "apiVersion": "v1", "kind": "Event",
         "metadata": {"name": name, "namespace": namespace, "uid": s.uid(), "creationTimestamp": now.as_str()},
         "involvedObject": {
@@ -620,6 +620,9 @@ fn report_wrong_namespace(s: &mut Session<'_>, object: &Arc<Object>, owner: &Val
         "source": {"component": "garbage-collector-controller"},
         "reportingComponent": "garbage-collector-controller", "reportingInstance": "",
     });
+    if object.namespace().is_empty() {
+        value.remove(&["involvedObject", "namespace"]);
+    }
     let (origin, at) = (s.origin(), s.now);
     s.core.put(&events, key, value, origin, at);
 }

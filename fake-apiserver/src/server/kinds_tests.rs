@@ -144,3 +144,75 @@ fn o11_a_data_source_of_an_unknown_kind_is_dropped() {
     );
     assert!(elsewhere["dataSourceRef"].is_null());
 }
+
+fn pod(name: &str, resources: Value) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}})
+}
+
+#[test]
+fn o13_defaults_of_a_limit_range_are_told() {
+    let mut world = World::quick();
+    let limit =
+        json!({"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"}});
+    let range = json!({"metadata": {"name": "l"}, "spec": {"limits": [limit]}});
+    world.call("POST", &format!("{DEFAULT}/limitranges"), Some(range));
+    let body = pod("a", json!({}));
+    let answer = world.call("POST", &format!("{DEFAULT}/pods"), Some(body));
+    assert_eq!(answer.0, 201);
+    assert_eq!(
+        answer
+            .1
+            .str_at(&["metadata", "annotations", "kubernetes.io/limit-ranger"]),
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    );
+}
+
+fn quota(world: &mut World, name: &str, hard: Value, more: Value) {
+    let mut spec = more;
+    spec.set(&["hard"], &hard);
+    let body = json!({"metadata": {"name": name}, "spec": spec});
+    let target = format!("{DEFAULT}/resourcequotas");
+    assert_eq!(world.call("POST", &target, Some(body)).0, 201);
+    let mut used = hard.clone();
+    for (key, _) in hard.as_object().into_iter().flatten() {
+        used.set(&[key], "0");
+    }
+    let patch = json!({"status": {"hard": hard, "used": used}});
+    let target = format!("{target}/{name}/status");
+    assert_eq!(world.call("PATCH", &target, Some(patch)).0, 200);
+}
+
+#[test]
+fn o13_a_quota_counts_what_is_in_its_scope() {
+    let mut world = World::quick();
+    let scope = json!({"scopes": ["NotBestEffort"]});
+    quota(&mut world, "q", json!({"pods": "0"}), scope);
+    let pods = format!("{DEFAULT}/pods");
+    let free = world.call("POST", &pods, Some(pod("a", json!({}))));
+    assert_eq!(free.0, 201);
+    let bound = pod("b", json!({"requests": {"cpu": "1"}}));
+    let refused = world.call("POST", &pods, Some(bound));
+    assert_eq!(
+        message(&refused),
+        "pods \"b\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0"
+    );
+}
+
+#[test]
+fn o13_an_update_is_charged_for_what_it_adds() {
+    let mut world = World::quick();
+    let hard = json!({"services": "1", "services.nodeports": "0"});
+    quota(&mut world, "q", hard, json!({}));
+    let services = format!("{DEFAULT}/services");
+    let body = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    assert_eq!(world.call("POST", &services, Some(body)).0, 201);
+    let same = json!({"metadata": {"labels": {"a": "b"}}});
+    let target = format!("{services}/s");
+    assert_eq!(world.call("PATCH", &target, Some(same)).0, 200);
+    let patch = json!({"spec": {"type": "NodePort"}});
+    let refused = world.call("PATCH", &target, Some(patch));
+    assert_eq!(
+        message(&refused),
+        "services \"s\" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=0, limited: services.nodeports=0"
+    );
+}

@@ -175,13 +175,26 @@ fn review(s: &Session<'_>, row: &Resource, kind: &str, api_version: &str) -> Res
     let encoding = body_type(s.request.header(http::header::CONTENT_TYPE))?;
     let mut value = body::parse(&s.request.body, encoding, row)?.value;
     let (sent_kind, sent_version) = type_meta::read(&value).map_err(Status::bad_request)?;
-    if !(sent_kind.is_empty() || sent_kind == kind) {
-        let version = sent_version.rsplit('/').next().unwrap_or_default();
+    let or = |sent: &str, own: &str| if sent.is_empty() { own } else { sent }.to_owned();
+    let (named, versioned) = (or(sent_kind, kind), or(sent_version, api_version));
+    let group_of = |version: &str| split_api_version(version).0.to_owned();
+    let known = type_meta::is_registered(&s.core.registry, &named, &versioned)
+        || (named == kind
+            && group_of(&versioned) == group_of(api_version)
+            && versioned.ends_with("v1beta1"));
+    let own = named == kind && (known || versioned == api_version);
+    if !own {
+        let (_, version) = split_api_version(&versioned);
         let group = api_version
             .split_once('/')
             .map_or("core", |(group, _)| group);
+        let why = if known {
+            format!("converting ({version}.{named}) to ({group}.{kind}): unknown conversion")
+        } else {
+            type_meta::not_registered(&named, &versioned)
+        };
         return Err(Status::bad_request(format!(
-            "{sent_kind} in version {} cannot be handled as a {kind}: converting ({version}.{sent_kind}) to ({group}.{kind}): unknown conversion",
+            "{named} in version {} cannot be handled as a {kind}: {why}",
             crate::status::go_quote(version)
         )));
     }

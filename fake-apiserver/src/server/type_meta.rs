@@ -100,7 +100,7 @@ pub(super) fn check(
 
 /// Whether the real server's scheme knows a kind: those served, their lists, kinds every version has, and the beta versions
 /// that were served once.
-fn is_registered(registry: &Registry, kind: &str, api_version: &str) -> bool {
+pub(super) fn is_registered(registry: &Registry, kind: &str, api_version: &str) -> bool {
     let everywhere = [
         "Status",
         "ListOptions",

@@ -200,6 +200,16 @@ impl Quantity {
         (self.mantissa % factor == 0).then(|| self.mantissa / factor)
     }
 
+    /// In thousandths, rounded up.
+    pub fn thousandths(&self) -> i128 {
+        let more = Quantity {
+            scale: self.scale + 3,
+            text: None,
+            ..self.clone()
+        };
+        more.ceiling()
+    }
+
     /// The amount, rounded up to a whole number.
     pub fn ceiling(&self) -> i128 {
         let mut rounded = self.clone();

@@ -79,7 +79,12 @@ pub(super) fn validate(
             ("", "pods" | "persistentvolumeclaims") if attributes.operation == "CREATE" => {
                 limits::check(s, attributes, object)?;
             }
-            ("", "persistentvolumeclaims") => classes::resize(s, attributes, object)?,
+            ("", "persistentvolumeclaims") => {
+                if attributes.operation == "UPDATE" {
+                    limits::check(s, attributes, object)?;
+                }
+                classes::resize(s, attributes, object)?;
+            }
             ("", "namespaces") => pod_security::check_namespace(object)?,
             ("scheduling.k8s.io", "priorityclasses") => {
                 classes::one_default_priority(s, attributes, object)?;
@@ -87,6 +92,8 @@ pub(super) fn validate(
             _ => {}
         }
         pod_security::check(s, attributes, object)?;
+    } else if attributes.subresource == "resize" && row.is("", "pods") {
+        limits::check(s, attributes, object)?;
     }
     Ok(())
 }
@@ -98,9 +105,7 @@ pub(super) fn charge(
     object: Option<&Value>,
 ) -> Result<(), Halt> {
     match object {
-        Some(object) if attributes.operation == "CREATE" && attributes.subresource.is_empty() => {
-            quota::charge(s, attributes, object)
-        }
+        Some(object) if quota::handles(attributes) => quota::charge(s, attributes, object),
         _ => Ok(()),
     }
 }

@@ -3,17 +3,32 @@
 //! A charge is kept even if the creation fails afterwards, as in a real server, where a
 //! controller corrects it later.
 //! Source: `staging/src/k8s.io/apiserver/pkg/admission/plugin/resourcequota`,
-//! `pkg/quota/v1/evaluator/core`. Simplified: scopes are not looked at.
+//! `pkg/quota/v1/evaluator/core`. Simplified: a claim's class of volume attributes is no scope.
 
-use super::{refuse, row, stored};
+use super::{refuse, stored};
 use crate::admission::Attributes;
 use crate::json::{Map, Value};
+use crate::registry::Resource;
 use crate::server::{Halt, Session};
 use crate::store::Key;
+use crate::strategy::pods;
 use crate::strategy::quantity::Quantity;
 use std::collections::BTreeMap;
 
-/// Charges a creation to the quotas of its namespace.
+const STORAGE_CLASS: &str = ".storageclass.storage.k8s.io/";
+
+/// Kinds that a quota may name without `count/`.
+const ALIASED: &[&str] = &[
+    "configmaps",
+    "secrets",
+    "services",
+    "replicationcontrollers",
+    "resourcequotas",
+    "persistentvolumeclaims",
+    "pods",
+];
+
+/// Charges a creation, or what an update takes more than before, to the quotas of its namespace.
 pub(super) fn charge(
     s: &mut Session<'_>,
     attributes: &Attributes<'_>,
@@ -25,22 +40,44 @@ pub(super) fn charge(
     if s.core.store.len(s.core.registry.quotas().id) == 0 {
         return Ok(());
     }
-    let quotas = stored(s, "", "resourcequotas", Some(attributes.namespace));
-    if quotas.is_empty() {
-        return Ok(());
-    }
-    let usage = usage(attributes, object);
-    let mut charged = Vec::new();
-    for mut quota in quotas {
-        let name = quota.str_at(&["metadata", "name"]).to_owned();
-        let hard: BTreeMap<String, String> = texts(&quota["status"]["hard"]);
-        if attributes.row.is("", "pods") {
+    let row = attributes.row;
+    let mut quotas = stored(s, "", "resourcequotas", Some(attributes.namespace));
+    quotas.retain(|quota| {
+        let mut hard = quota["status"]["hard"].as_object().into_iter().flatten();
+        hard.any(|(name, _)| counts(row, name)) && in_scope(quota, row, object)
+    });
+    for quota in &quotas {
+        let hard = texts(&quota["status"]["hard"]);
+        let name = quota.str_at(&["metadata", "name"]);
+        if row.is("", "pods") {
             let missing = unconstrained(object, &hard);
             if !missing.is_empty() {
                 let why = format!("failed quota: {name}: must specify {missing}");
                 return Err(refuse(attributes, object, &why).into());
             }
         }
+        let used = &quota["status"]["used"];
+        if hard
+            .keys()
+            .any(|name| counts(row, name) && used[name.as_str()].is_null())
+        {
+            let names: Vec<&str> = hard
+                .keys()
+                .map(String::as_str)
+                .filter(|name| counts(row, name))
+                .collect();
+            let why = format!(
+                "status unknown for quota: {name}, resources: {}",
+                names.join(",")
+            );
+            return Err(refuse(attributes, object, &why).into());
+        }
+    }
+    let usage = more_usage(attributes, object);
+    let mut charged = Vec::new();
+    for mut quota in quotas {
+        let name = quota.str_at(&["metadata", "name"]).to_owned();
+        let hard: BTreeMap<String, String> = texts(&quota["status"]["hard"]);
         let mut over: [Vec<String>; 3] = Default::default();
         let mut changed = false;
         for (resource, amount) in &usage {
@@ -50,21 +87,12 @@ pub(super) fn charge(
             let used = quota.str_at(&["status", "used", resource]).to_owned();
             let mut total = Quantity::parse(&used).unwrap_or_else(|_| Quantity::zero());
             total.add(amount);
-            let Ok(mut left) = Quantity::parse(limit) else {
-                continue;
-            };
-            left.sub(&total);
-            if left.is_negative() {
-                let used = if used.is_empty() {
-                    "0".to_owned()
-                } else {
-                    used
-                };
+            if Quantity::parse(limit).is_ok_and(|limit| total > limit) {
                 over[0].push(format!("{resource}={}", amount.canonical()));
                 over[1].push(format!("{resource}={used}"));
                 over[2].push(format!("{resource}={limit}"));
             }
-            changed |= !amount.is_zero();
+            changed = true;
             quota.set(&["status", "used", resource], total.canonical());
         }
         if !over[0].is_empty() {
@@ -83,7 +111,7 @@ pub(super) fn charge(
     if attributes.dry_run {
         return Ok(());
     }
-    let Some(row) = row(s, "", "resourcequotas") else {
+    let Some(row) = super::row(s, "", "resourcequotas") else {
         return Ok(());
     };
     for (name, quota) in charged {
@@ -93,6 +121,123 @@ pub(super) fn charge(
     Ok(())
 }
 
+/// Whether a write may change what an object takes.
+pub(super) fn handles(attributes: &Attributes<'_>) -> bool {
+    let row = attributes.row;
+    match (attributes.operation, attributes.subresource) {
+        ("CREATE", "") => true,
+        ("UPDATE", "") => row.is("", "services") || row.is("", "persistentvolumeclaims"),
+        ("UPDATE", "resize") => row.is("", "pods"),
+        _ => false,
+    }
+}
+
+// What is taken beyond what the old object took; nothing that is zero.
+fn more_usage(attributes: &Attributes<'_>, object: &Value) -> BTreeMap<String, Quantity> {
+    let mut more = usage(attributes.row, object);
+    if let Some(old) = attributes.old.filter(|_| attributes.operation == "UPDATE") {
+        for (name, before) in usage(attributes.row, old) {
+            if let Some(amount) = more.get_mut(&name) {
+                amount.sub(&before);
+            }
+        }
+    }
+    more.retain(|_, amount| !amount.is_zero() && !amount.is_negative());
+    more
+}
+
+// Whether a resource that a quota names has to do with objects of the row.
+fn counts(row: &Resource, name: &str) -> bool {
+    if name == object_count(row) {
+        return true;
+    }
+    if !row.group.is_empty() {
+        return false;
+    }
+    let standard = ["cpu", "memory", "ephemeral-storage"];
+    match row.plural.as_str() {
+        "pods" => {
+            let (kind, resource) = match name.split_once('.') {
+                Some((kind @ ("requests" | "limits"), resource)) => (kind, resource),
+                _ => ("", name),
+            };
+            let bound = resource.starts_with("hugepages-") || resource.contains('/');
+            name == "pods"
+                || standard.contains(&resource)
+                || (resource.starts_with("hugepages-") && kind != "limits")
+                || (bound && kind == "requests")
+        }
+        "services" => matches!(
+            name,
+            "services" | "services.nodeports" | "services.loadbalancers"
+        ),
+        "persistentvolumeclaims" => {
+            matches!(name, "persistentvolumeclaims" | "requests.storage")
+                || name.contains(STORAGE_CLASS)
+        }
+        plural => ALIASED.contains(&plural) && name == plural,
+    }
+}
+
+// A quota with scopes is about Pods, of which all scopes have to fit.
+fn in_scope(quota: &Value, row: &Resource, object: &Value) -> bool {
+    let spec = &quota["spec"];
+    let by_name = spec.array_at(&["scopes"]).iter();
+    let by_name = by_name.map(|scope| (scope.as_str().unwrap_or_default(), "Exists", &[][..]));
+    let selected = spec.array_at(&["scopeSelector", "matchExpressions"]).iter();
+    let selected = selected.map(|expression| {
+        (
+            expression.str_at(&["scopeName"]),
+            expression.str_at(&["operator"]),
+            expression.array_at(&["values"]),
+        )
+    });
+    let mut scopes = by_name.chain(selected);
+    scopes.all(|(scope, operator, values)| {
+        row.is("", "pods") && pod_in_scope(object, scope, operator, values)
+    })
+}
+
+fn pod_in_scope(pod: &Value, scope: &str, operator: &str, values: &[Value]) -> bool {
+    let spec = &pod["spec"];
+    let ends = spec["activeDeadlineSeconds"]
+        .as_i64()
+        .is_some_and(|n| n >= 0);
+    let best_effort = pods::qos_class(spec) == "BestEffort";
+    match scope {
+        "Terminating" => ends,
+        "NotTerminating" => !ends,
+        "BestEffort" => best_effort,
+        "NotBestEffort" => !best_effort,
+        "PriorityClass" => {
+            let class = spec.str_at(&["priorityClassName"]);
+            let listed = values.iter().any(|value| value == class);
+            match operator {
+                "Exists" => !class.is_empty(),
+                "DoesNotExist" => class.is_empty(),
+                "In" => !class.is_empty() && listed,
+                "NotIn" => !listed,
+                _ => false,
+            }
+        }
+        "CrossNamespacePodAffinity" => reaches_out(&spec["affinity"]),
+        _ => false,
+    }
+}
+
+// Whether a term of Pod affinity names or selects namespaces.
+fn reaches_out(affinity: &Value) -> bool {
+    let names = |term: &Value| {
+        !term.array_at(&["namespaces"]).is_empty() || term["namespaceSelector"].is_object()
+    };
+    ["podAffinity", "podAntiAffinity"].iter().any(|kind| {
+        let pods = &affinity[*kind];
+        let required = pods.array_at(&["requiredDuringSchedulingIgnoredDuringExecution"]);
+        let preferred = pods.array_at(&["preferredDuringSchedulingIgnoredDuringExecution"]);
+        required.iter().any(names) || preferred.iter().any(|term| names(&term["podAffinityTerm"]))
+    })
+}
+
 fn texts(map: &Value) -> BTreeMap<String, String> {
     let entries = map.as_object().into_iter().flat_map(Map::iter);
     entries
@@ -100,46 +245,33 @@ fn texts(map: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What the object takes of each resource that quotas can name.
-fn usage(attributes: &Attributes<'_>, object: &Value) -> BTreeMap<String, Quantity> {
-    let row = attributes.row;
-    let one = || Quantity::parse("1").unwrap_or_else(|_| Quantity::zero());
-    let mut usage = BTreeMap::new();
-    let full = match row.group.as_str() {
+fn object_count(row: &Resource) -> String {
+    match row.group.as_str() {
         "" => format!("count/{}", row.plural),
         group => format!("count/{}.{group}", row.plural),
-    };
-    usage.insert(full, one());
-    let counted = [
-        "configmaps",
-        "secrets",
-        "services",
-        "replicationcontrollers",
-        "resourcequotas",
-        "persistentvolumeclaims",
-        "pods",
-    ];
-    if row.group.is_empty() && counted.contains(&row.plural.as_str()) {
-        usage.insert(row.plural.to_string(), one());
+    }
+}
+
+/// What the object takes of each resource that quotas can name.
+fn usage(row: &Resource, object: &Value) -> BTreeMap<String, Quantity> {
+    let mut usage = BTreeMap::new();
+    usage.insert(object_count(row), number(1));
+    if row.group.is_empty() && ALIASED.contains(&row.plural.as_str()) {
+        usage.insert(row.plural.to_string(), number(1));
     }
     match (row.group.as_str(), row.plural.as_str()) {
-        ("", "services") => {
-            let ty = object.str_at(&["spec", "type"]);
-            if ty == "LoadBalancer" {
-                usage.insert("services.loadbalancers".to_owned(), one());
-            }
-            if matches!(ty, "NodePort" | "LoadBalancer") {
-                let ports = object.array_at(&["spec", "ports"]).len();
-                if let Ok(count) = Quantity::parse(&ports.to_string()) {
-                    usage.insert("services.nodeports".to_owned(), count);
-                }
-            }
-        }
+        ("", "services") => service_usage(&mut usage, &object["spec"]),
         ("", "persistentvolumeclaims") => {
-            let asked = object.str_at(&["spec", "resources", "requests", "storage"]);
-            if let Ok(asked) = Quantity::parse(asked) {
-                usage.insert("requests.storage".to_owned(), asked);
+            let spec = &object["spec"];
+            let asked = spec.str_at(&["resources", "requests", "storage"]);
+            let asked = Quantity::parse(asked).unwrap_or_else(|_| Quantity::zero());
+            let class = spec.str_at(&["storageClassName"]);
+            if !class.is_empty() {
+                let of_class = |name: &str| format!("{class}{STORAGE_CLASS}{name}");
+                usage.insert(of_class("requests.storage"), asked.clone());
+                usage.insert(of_class("persistentvolumeclaims"), number(1));
             }
+            usage.insert("requests.storage".to_owned(), asked);
         }
         ("", "pods") => pod_usage(&mut usage, object),
         _ => {}
@@ -147,25 +279,43 @@ fn usage(attributes: &Attributes<'_>, object: &Value) -> BTreeMap<String, Quanti
     usage
 }
 
-fn pod_usage(usage: &mut BTreeMap<String, Quantity>, pod: &Value) {
-    for kind in ["requests", "limits"] {
-        let mut totals: BTreeMap<String, Quantity> = BTreeMap::new();
-        for container in pod.array_at(&["spec", "containers"]) {
-            for (name, amount) in texts(&container["resources"][kind]) {
-                if let Ok(amount) = Quantity::parse(&amount) {
-                    totals
-                        .entry(name)
-                        .or_insert_with(Quantity::zero)
-                        .add(&amount);
-                }
-            }
+fn number(count: usize) -> Quantity {
+    Quantity::parse(&count.to_string()).unwrap_or_else(|_| Quantity::zero())
+}
+
+fn service_usage(usage: &mut BTreeMap<String, Quantity>, spec: &Value) {
+    let kind = spec.str_at(&["type"]);
+    let ports = spec.array_at(&["ports"]);
+    let given = |port: &&Value| port["nodePort"].as_i64().unwrap_or(0) != 0;
+    let count = match kind {
+        "NodePort" => ports.len(),
+        "LoadBalancer" if spec["allocateLoadBalancerNodePorts"].as_bool() == Some(false) => {
+            ports.iter().filter(given).count()
         }
-        for (name, total) in totals {
-            if kind == "requests" && matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
-            {
+        "LoadBalancer" => ports.len(),
+        _ => 0,
+    };
+    usage.insert("services.nodeports".to_owned(), number(count));
+    if kind == "LoadBalancer" {
+        usage.insert("services.loadbalancers".to_owned(), number(1));
+    }
+}
+
+// A Pod that is over takes nothing but its place.
+fn pod_usage(usage: &mut BTreeMap<String, Quantity>, pod: &Value) {
+    if matches!(pod.str_at(&["status", "phase"]), "Failed" | "Succeeded") {
+        usage.remove("pods");
+        return;
+    }
+    for kind in ["requests", "limits"] {
+        for (name, total) in super::limits::pod_amounts(pod, kind) {
+            let standard = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
+            if kind == "requests" && (standard || name.starts_with("hugepages-")) {
                 usage.insert(name.clone(), total.clone());
             }
-            usage.insert(format!("{kind}.{name}"), total);
+            if kind == "requests" || standard {
+                usage.insert(format!("{kind}.{name}"), total);
+            }
         }
     }
 }
@@ -182,12 +332,14 @@ fn unconstrained(pod: &Value, hard: &BTreeMap<String, String>) -> String {
             "limits.memory" => ("limits", "memory"),
             _ => continue,
         };
-        let open: Vec<&str> = pod
-            .array_at(&["spec", "containers"])
+        let mut open: Vec<&str> = ["containers", "initContainers"]
             .iter()
+            .flat_map(|list| pod.array_at(&["spec", list]))
             .filter(|container| container.at(&["resources", kind, resource]).is_none())
             .map(|container| container.str_at(&["name"]))
             .collect();
+        open.sort_unstable();
+        open.dedup();
         if !open.is_empty() {
             missing.push(format!("{name} for: {}", open.join(",")));
         }
