@@ -16,11 +16,16 @@ use super::{Failure, Format, Output, table};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  echo usertoken,alice,alice,dev > tokens.csv
+  reconverge serve --http --listen 127.0.0.1:8001 --token admin --token-file tokens.csv
   reconverge conform --server http://127.0.0.1:8001 --token admin
+
   kubectl proxy --port 8001 & reconverge conform --server http://127.0.0.1:8001 --only watch/
 
-Cases make namespaces and CustomResourceDefinitions of their own names and leave them behind: play them against
-a throw-away cluster. Left out are cases that need a webhook, or more than a plain server has.")]
+Cases make namespaces and CustomResourceDefinitions of their own names and leave them behind: play
+them against a throw-away cluster. What the user alice of the group dev asks for carries the token
+`usertoken`, which the server must know. Left out are cases that need a webhook, or more than a plain
+server has.")]
 pub(super) struct Args {
     /// The server, over plain HTTP (`kubectl proxy` gives a cluster that face)
     #[arg(long, value_name = "URL")]

@@ -95,10 +95,10 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// How a table is printed.
+/// How a result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A table for people.
+    /// Text for people.
     #[default]
     Text,
     /// JSON for programs.
