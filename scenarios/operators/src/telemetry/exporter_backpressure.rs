@@ -71,12 +71,14 @@ impl Exporter {
     }
 
     async fn offer(&self, worth: Worth, span: Value) {
-        while self.when_full == WhenFull::Wait {
-            let room = self.room.notified();
-            if self.lock().spans.len() < CAPACITY {
-                break;
+        if self.when_full == WhenFull::Wait {
+            loop {
+                let room = self.room.notified();
+                if self.lock().spans.len() < CAPACITY {
+                    break;
+                }
+                room.await; // WRONG: the reconcile stands still for as long as the collector does.
             }
-            room.await; // WRONG: the reconcile stands still for as long as the collector does.
         }
         let mut queue = self.lock();
         queue.offered += 1;
