@@ -3,7 +3,7 @@
 //! Owns the meaning of a scenario folder (any `.yaml` under it is a scenario; `crds/`, `objects/` and hidden folders are
 //! skipped) and of a variant (a merge patch over the file). Does not own the lowering of a case into a run (`lower`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -157,7 +157,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let before = found.len();
-        search(path, &mut found)?;
+        search(path, &mut BTreeSet::new(), &mut found)?;
         if found.len() == before {
             return Err(Error {
                 problem: Box::new(Problem::Empty { path: path.clone() }),
@@ -168,8 +168,12 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+/// Searches a folder, unless it was `seen`: links can lead back to where they stand.
+fn search(folder: &Path, seen: &mut BTreeSet<PathBuf>, found: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = |e| Error::read(folder, e, None);
+    if !seen.insert(fs::canonicalize(folder).map_err(unreadable)?) {
+        return Ok(());
+    }
     let mut entries = fs::read_dir(folder)
         .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
         .map_err(unreadable)?;
@@ -183,7 +187,7 @@ fn search(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
             // A package that stands beside the scenarios holds code, not scenarios.
             let skipped = matches!(&*name, "crds" | "objects" | "target") || name.starts_with('.');
             if !skipped && !path.join("Cargo.toml").exists() {
-                search(&path, found)?;
+                search(&path, seen, found)?;
             }
         } else if matches!(
             path.extension().and_then(|e| e.to_str()),

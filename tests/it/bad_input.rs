@@ -289,6 +289,14 @@ fn a_foreign_or_cut_recording() {
 fn paths_that_lead_nowhere() {
     check(&["run", "no/such/folder"], &["cannot read no/such/folder"]);
     check(&["run", "docs"], &["no scenario under docs"]);
+    let circle = folder("circle");
+    for link in ["a", "b"] {
+        std::os::unix::fs::symlink(".", circle.join(link)).expect("a link can be made");
+    }
+    check(
+        &["check", &circle.display().to_string()],
+        &["no scenario under"],
+    );
     let folder = folder("not-a-scenario");
     fs::write(folder.join("values.yaml"), "a: 1\n").expect("a file can be written");
     check(
