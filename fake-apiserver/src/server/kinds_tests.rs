@@ -216,3 +216,29 @@ fn o13_an_update_is_charged_for_what_it_adds() {
         "services \"s\" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=0, limited: services.nodeports=0"
     );
 }
+
+#[test]
+fn o13_a_stricter_namespace_warns_of_the_pods_it_has() {
+    let mut world = World::quick();
+    let mut odd = pod("a", json!({}));
+    odd.set(&["spec", "hostNetwork"], true);
+    let pods = format!("{DEFAULT}/pods");
+    assert_eq!(world.call("POST", &pods, Some(odd)).0, 201);
+    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+    let patch = json!({"metadata": {"labels": labels}});
+    let warnings = world.warnings("PATCH", DEFAULT, Some(patch));
+    assert_eq!(
+        warnings,
+        [
+            "299 - \"existing pods in namespace \\\"default\\\" violate the new PodSecurity enforce level \\\"baseline:latest\\\"\"",
+            "299 - \"a: host namespaces\"",
+        ]
+    );
+    // What only labels a Pod is not judged anew.
+    let label = json!({"metadata": {"labels": {"x": "y"}}});
+    let target = format!("{pods}/a");
+    assert_eq!(world.call("PATCH", &target, Some(label)).0, 200);
+    let image = json!([{"name": "c", "image": "other"}]);
+    let patch = json!({"spec": {"containers": image}});
+    assert_eq!(world.call("PATCH", &target, Some(patch)).0, 403);
+}

@@ -47,6 +47,25 @@ impl World {
             .unwrap()
     }
 
+    /// The `Warning` headers of an answer.
+    pub(super) fn warnings(
+        &mut self,
+        method: &str,
+        target: &str,
+        body: Option<Value>,
+    ) -> Vec<String> {
+        let mut cx = Cx {
+            now: self.now,
+            ids: &mut self.ids,
+        };
+        let request = World::request(method, target, body);
+        let response = self.server.handle(&mut cx, ServerId(0), request);
+        let headers = response.headers().get_all("warning").iter();
+        headers
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
+    }
+
     pub(super) fn call(&mut self, method: &str, target: &str, body: Option<Value>) -> (u16, Value) {
         let mut cx = Cx {
             now: self.now,

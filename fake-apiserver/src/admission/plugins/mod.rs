@@ -8,6 +8,7 @@
 mod classes;
 mod limits;
 mod pod_security;
+mod pod_standards;
 mod pods;
 mod quota;
 mod service_accounts;
@@ -85,15 +86,19 @@ pub(super) fn validate(
                 }
                 classes::resize(s, attributes, object)?;
             }
-            ("", "namespaces") => pod_security::check_namespace(object)?,
+            ("", "namespaces") => pod_security::check_namespace(s, attributes, object)?,
             ("scheduling.k8s.io", "priorityclasses") => {
                 classes::one_default_priority(s, attributes, object)?;
             }
             _ => {}
         }
         pod_security::check(s, attributes, object)?;
-    } else if attributes.subresource == "resize" && row.is("", "pods") {
-        limits::check(s, attributes, object)?;
+    } else if row.is("", "pods") {
+        match attributes.subresource {
+            "resize" => limits::check(s, attributes, object)?,
+            "ephemeralcontainers" => pod_security::check(s, attributes, object)?,
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -4,11 +4,15 @@
 //! trace here. Simplified: every version of the standards is the latest.
 //! Source: `staging/src/k8s.io/pod-security-admission/{admission,policy}`.
 
-use super::{find, refuse};
+use super::pod_standards::violations;
+use super::{find, refuse, stored};
 use crate::admission::Attributes;
 use crate::json::Value;
 use crate::server::{Halt, Session};
-use crate::status::{Cause, Status};
+use crate::status::{Cause, Status, go_quote};
+use std::collections::BTreeMap;
+
+const LABEL: &str = "pod-security.kubernetes.io/";
 
 /// Checks a pod or a pod template.
 pub(super) fn check(
@@ -33,23 +37,10 @@ pub(super) fn check(
     let Some(namespace) = find(s, "", "namespaces", "", attributes.namespace) else {
         return Ok(());
     };
-    if pod
-        && attributes
-            .old
-            .is_some_and(|old| old.get("spec") == object.get("spec"))
-    {
+    if pod && attributes.old.is_some_and(|old| !runs_anew(object, old)) {
         return Ok(());
     }
-    let level = |mode: &str| {
-        let label = format!("pod-security.kubernetes.io/{mode}");
-        let version = format!("pod-security.kubernetes.io/{mode}-version");
-        let level = namespace.str_at(&["metadata", "labels", &label]).to_owned();
-        let version = match namespace.str_at(&["metadata", "labels", &version]) {
-            "" => "latest".to_owned(),
-            version => version.to_owned(),
-        };
-        (level, version)
-    };
+    let level = |mode: &str| level(&namespace, mode);
     let (enforce, version) = level("enforce");
     let refused = violations(&enforce, spec);
     if pod && !refused.is_empty() {
@@ -70,11 +61,95 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The labels of a namespace must name levels and versions that there are.
-pub(super) fn check_namespace(object: &Value) -> Result<(), Halt> {
+// The level and version that a namespace asks for.
+fn level(namespace: &Value, mode: &str) -> (String, String) {
+    let label = format!("{LABEL}{mode}");
+    let text = |label: &str| namespace.str_at(&["metadata", "labels", label]).to_owned();
+    let version = text(&format!("{label}-version"));
+    let version = if version.is_empty() {
+        "latest".to_owned()
+    } else {
+        version
+    };
+    (text(&label), version)
+}
+
+// Whether a changed Pod runs other containers or images than before.
+fn runs_anew(new: &Value, old: &Value) -> bool {
+    let images = |pod: &Value| -> Vec<Vec<String>> {
+        let lists = ["containers", "initContainers", "ephemeralContainers"];
+        let image = |container: &Value| container.str_at(&["image"]).to_owned();
+        lists
+            .iter()
+            .map(|list| pod.array_at(&["spec", list]).iter().map(image).collect())
+            .collect()
+    };
+    images(new) != images(old)
+}
+
+/// The labels of a namespace must name levels and versions that there are; Pods that are there already are only warned about.
+pub(super) fn check_namespace(
+    s: &mut Session<'_>,
+    attributes: &Attributes<'_>,
+    object: &Value,
+) -> Result<(), Halt> {
+    check_labels(object)?;
+    let Some(old) = attributes.old else {
+        return Ok(());
+    };
+    let (now, version) = level(object, "enforce");
+    let (before, old_version) = level(old, "enforce");
+    let rank = |level: &str| {
+        ["", "privileged", "baseline", "restricted"]
+            .iter()
+            .position(|known| *known == level)
+    };
+    let stricter = version != old_version || rank(&now).max(Some(1)) > rank(&before).max(Some(1));
+    if !stricter || rank(&now) < Some(2) {
+        return Ok(());
+    }
+    let namespace = object.str_at(&["metadata", "name"]);
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pod in stored(s, "", "pods", Some(namespace)) {
+        let wrong = violations(&now, &pod["spec"]);
+        let reasons = wrong
+            .iter()
+            .map(|text| text.split(" (").next().unwrap_or_default());
+        let reasons: Vec<&str> = reasons.collect();
+        if !reasons.is_empty() {
+            let pods = found.entry(reasons.join(", ")).or_default();
+            pods.push(pod.str_at(&["metadata", "name"]).to_owned());
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    s.warn(format!(
+        "existing pods in namespace {} violate the new PodSecurity enforce level \"{now}:{version}\"",
+        go_quote(namespace)
+    ));
+    let mut told: Vec<String> = found
+        .into_iter()
+        .map(|(reasons, pods)| {
+            let more = match pods.len() - 1 {
+                0 => String::new(),
+                1 => " (and 1 other pod)".to_owned(),
+                more => format!(" (and {more} other pods)"),
+            };
+            format!("{}{more}: {reasons}", pods[0])
+        })
+        .collect();
+    told.sort();
+    for text in told {
+        s.warn(text);
+    }
+    Ok(())
+}
+
+fn check_labels(object: &Value) -> Result<(), Halt> {
     let mut causes = Vec::new();
     for mode in ["enforce", "audit", "warn"] {
-        let label = |suffix: &str| format!("pod-security.kubernetes.io/{mode}{suffix}");
+        let label = |suffix: &str| format!("{LABEL}{mode}{suffix}");
         let at = |label: &str| object.at(&["metadata", "labels", label]);
         let (level, version) = (label(""), label("-version"));
         if let Some(value) = at(&level)
@@ -103,217 +178,4 @@ pub(super) fn check_namespace(object: &Value) -> Result<(), Halt> {
     }
     let name = object.str_at(&["metadata", "name"]);
     Err(Status::invalid("", "Namespace", name, causes).into())
-}
-
-/// What a pod does that a level does not allow, in the order of the standards.
-fn violations(level: &str, spec: &Value) -> Vec<String> {
-    let restricted = level == "restricted";
-    if !restricted && level != "baseline" {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    host_namespaces(&mut found, spec);
-    privileged(&mut found, spec);
-    host_ports(&mut found, spec);
-    host_paths(&mut found, spec);
-    capabilities(&mut found, spec, restricted);
-    if restricted {
-        escalation(&mut found, spec);
-        drop_all(&mut found, spec);
-        non_root(&mut found, spec);
-        seccomp(&mut found, spec);
-    }
-    found
-}
-
-fn containers(spec: &Value) -> impl Iterator<Item = &Value> {
-    ["initContainers", "containers", "ephemeralContainers"]
-        .into_iter()
-        .flat_map(|list| spec.array_at(&[list]))
-}
-
-fn flag(value: &Value, path: &[&str]) -> Option<bool> {
-    value.at(path).and_then(Value::as_bool)
-}
-
-/// `container "a"` or `containers "a", "b"`.
-fn named(names: &[&str]) -> String {
-    let quoted: Vec<String> = names
-        .iter()
-        .map(|name| crate::status::go_quote(name))
-        .collect();
-    let plural = if names.len() == 1 { "" } else { "s" };
-    format!("container{plural} {}", quoted.join(", "))
-}
-
-fn names_where(spec: &Value, wrong: impl Fn(&Value) -> bool) -> Vec<&str> {
-    containers(spec)
-        .filter(|container| wrong(container))
-        .map(|container| container.str_at(&["name"]))
-        .collect()
-}
-
-fn host_namespaces(found: &mut Vec<String>, spec: &Value) {
-    let used: Vec<String> = ["hostNetwork", "hostPID", "hostIPC"]
-        .into_iter()
-        .filter(|field| flag(spec, &[field]) == Some(true))
-        .map(|field| format!("{field}=true"))
-        .collect();
-    if !used.is_empty() {
-        found.push(format!("host namespaces ({})", used.join(", ")));
-    }
-}
-
-fn privileged(found: &mut Vec<String>, spec: &Value) {
-    let wrong = names_where(spec, |c| {
-        flag(c, &["securityContext", "privileged"]) == Some(true)
-    });
-    if !wrong.is_empty() {
-        found.push(format!(
-            "privileged ({} must not set securityContext.privileged=true)",
-            named(&wrong)
-        ));
-    }
-}
-
-fn host_ports(found: &mut Vec<String>, spec: &Value) {
-    let host_port = |port: &Value| port.i64_at(&["hostPort"]).unwrap_or(0);
-    let wrong = names_where(spec, |c| {
-        c.array_at(&["ports"]).iter().any(|p| host_port(p) != 0)
-    });
-    if wrong.is_empty() {
-        return;
-    }
-    let mut ports: Vec<i64> = containers(spec)
-        .flat_map(|container| container.array_at(&["ports"]))
-        .map(host_port)
-        .filter(|port| *port != 0)
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    let list: Vec<String> = ports.iter().map(i64::to_string).collect();
-    let plural = if list.len() == 1 { "" } else { "s" };
-    let verb = if wrong.len() == 1 { "uses" } else { "use" };
-    found.push(format!(
-        "hostPort ({} {verb} hostPort{plural} {})",
-        named(&wrong),
-        list.join(", ")
-    ));
-}
-
-fn host_paths(found: &mut Vec<String>, spec: &Value) {
-    let wrong: Vec<String> = spec
-        .array_at(&["volumes"])
-        .iter()
-        .filter(|volume| volume.get("hostPath").is_some())
-        .map(|volume| crate::status::go_quote(volume.str_at(&["name"])))
-        .collect();
-    if !wrong.is_empty() {
-        let plural = if wrong.len() == 1 { "" } else { "s" };
-        found.push(format!(
-            "hostPath volumes (volume{plural} {})",
-            wrong.join(", ")
-        ));
-    }
-}
-
-fn capabilities(found: &mut Vec<String>, spec: &Value, restricted: bool) {
-    const BASELINE: &[&str] = &[
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    ];
-    if restricted {
-        return;
-    }
-    let added = |container: &Value| -> Vec<String> {
-        let list = container
-            .array_at(&["securityContext", "capabilities", "add"])
-            .iter();
-        list.filter_map(|name| Some(name.as_str()?.to_owned()))
-            .filter(|name| !BASELINE.contains(&name.as_str()))
-            .collect()
-    };
-    let wrong = names_where(spec, |c| !added(c).is_empty());
-    if wrong.is_empty() {
-        return;
-    }
-    let mut all: Vec<String> = containers(spec).flat_map(added).collect();
-    all.sort();
-    all.dedup();
-    let quoted: Vec<String> = all
-        .iter()
-        .map(|name| crate::status::go_quote(name))
-        .collect();
-    found.push(format!(
-        "non-default capabilities ({} must not include {} in securityContext.capabilities.add)",
-        named(&wrong),
-        quoted.join(", ")
-    ));
-}
-
-fn escalation(found: &mut Vec<String>, spec: &Value) {
-    let path = ["securityContext", "allowPrivilegeEscalation"];
-    let wrong = names_where(spec, |c| flag(c, &path) != Some(false));
-    if !wrong.is_empty() {
-        found.push(format!(
-            "allowPrivilegeEscalation != false ({} must set securityContext.allowPrivilegeEscalation=false)",
-            named(&wrong)
-        ));
-    }
-}
-
-fn drop_all(found: &mut Vec<String>, spec: &Value) {
-    let wrong = names_where(spec, |c| {
-        let dropped = c.array_at(&["securityContext", "capabilities", "drop"]);
-        !dropped.iter().any(|name| *name == "ALL")
-    });
-    if !wrong.is_empty() {
-        found.push(format!(
-            "unrestricted capabilities ({} must set securityContext.capabilities.drop=[\"ALL\"])",
-            named(&wrong)
-        ));
-    }
-}
-
-fn non_root(found: &mut Vec<String>, spec: &Value) {
-    if flag(spec, &["securityContext", "runAsNonRoot"]) == Some(true) {
-        return;
-    }
-    let wrong = names_where(spec, |c| {
-        flag(c, &["securityContext", "runAsNonRoot"]) != Some(true)
-    });
-    if !wrong.is_empty() {
-        found.push(format!(
-            "runAsNonRoot != true (pod or {} must set securityContext.runAsNonRoot=true)",
-            named(&wrong)
-        ));
-    }
-}
-
-fn seccomp(found: &mut Vec<String>, spec: &Value) {
-    let fine = |value: &Value| {
-        let kind = value.str_at(&["securityContext", "seccompProfile", "type"]);
-        matches!(kind, "RuntimeDefault" | "Localhost")
-    };
-    if fine(spec) {
-        return;
-    }
-    let wrong = names_where(spec, |c| !fine(c));
-    if !wrong.is_empty() {
-        found.push(format!(
-            "seccompProfile (pod or {} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")",
-            named(&wrong)
-        ));
-    }
 }
