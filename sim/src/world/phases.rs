@@ -211,7 +211,8 @@ impl World<'_> {
 
     fn wait_until_forced(&mut self, now: SimTime, next: Option<SimTime>) -> bool {
         let began = self.progress.began.0;
-        let heard = self.progress.last_change.0.max(began);
+        // What is heard puts it off, but once only: an operator that never ends shall not be waited for.
+        let heard = self.progress.last_change.0.clamp(began, began + FORCED_US);
         let enough = SimTime(heard + FORCED_US).max(now);
         if self.is_quiet() && next.is_none_or(|at| at >= enough) {
             entropy::set_now(enough);
