@@ -10,6 +10,7 @@ use crate::registry::Resource;
 use crate::status::{Cause, Status};
 
 use super::field::{At, Errors, semantically_equal};
+use super::internal;
 use super::names::Names;
 use super::pods::{DEPRECATED_VOLUMES, absent, fill, node_selector};
 use super::quantity::Quantity;
@@ -405,8 +406,10 @@ impl Strategy for Volumes {
         );
         let affinity = &old["spec"]["nodeAffinity"];
         if !affinity.is_null() && !semantically_equal(&new["spec"]["nodeAffinity"], affinity) {
-            errors.invalid(
-                &At::named("nodeAffinity", &new["spec"]["nodeAffinity"]),
+            let affinity = &new["spec"]["nodeAffinity"];
+            errors.invalid_raw(
+                &At::named("nodeAffinity", affinity),
+                &internal::print(affinity, internal::NODE_AFFINITY),
                 "field is immutable, except for updating from beta label to GA",
             );
         }

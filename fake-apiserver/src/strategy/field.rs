@@ -10,6 +10,7 @@ use std::fmt::Write;
 use crate::json::{Map, Value};
 use crate::status::Cause;
 
+use super::internal;
 use super::names::Names;
 use super::quantity::Quantity;
 
@@ -336,6 +337,13 @@ impl Errors {
     pub fn immutable(&mut self, at: &At, old: &Value) {
         if !semantically_equal(at.value, old) {
             self.invalid(at, IMMUTABLE);
+        }
+    }
+
+    /// As [`Errors::immutable`], for a value that is shown as an internal type.
+    pub fn immutable_as(&mut self, at: &At, old: &Value, fields: &'static [internal::Field]) {
+        if !semantically_equal(at.value, old) {
+            self.invalid_raw(at, &internal::print(at.value, fields), IMMUTABLE);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod endpoints;
 pub mod events;
 pub mod field;
 pub mod flow_control;
+pub mod internal;
 pub mod jobs;
 pub mod metadata;
 pub mod names;

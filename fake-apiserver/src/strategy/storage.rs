@@ -11,6 +11,7 @@ use crate::registry::Resource;
 use crate::status::{Cause, Status};
 
 use super::field::{At, Errors, IMMUTABLE, semantically_equal};
+use super::internal;
 use super::names::Names;
 use super::pods::absent;
 use super::quantity::Quantity;
@@ -383,7 +384,8 @@ impl Strategy for Attachments {
         let mut errors = Errors::default();
         super::validate_metadata(&mut errors, cx, new, old);
         errors.causes.extend(self.validate_create(cx, new));
-        errors.immutable(&At::root(new).field("spec"), &old["spec"]);
+        let root = At::root(new);
+        errors.immutable_as(&root.field("spec"), &old["spec"], internal::ATTACHMENT);
         errors.causes
     }
 }

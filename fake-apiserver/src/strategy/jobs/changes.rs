@@ -6,6 +6,7 @@ use crate::json::Value;
 use crate::time::Timestamp;
 
 use super::super::field::{At, Errors, IMMUTABLE, semantically_equal};
+use super::super::internal;
 use super::super::pods::{self};
 
 use super::validation::{count_indexes, job_spec_with_selector};
@@ -34,7 +35,12 @@ pub(super) fn update(errors: &mut Errors, spec: &At, old: &Value) {
         "managedBy",
         "successPolicy",
     ] {
-        errors.immutable(&spec.field(name), &stored[name]);
+        let (at, old) = (spec.field(name), &stored[name]);
+        match name {
+            "podFailurePolicy" => errors.immutable_as(&at, old, internal::FAILURE_POLICY),
+            "successPolicy" => errors.immutable_as(&at, old, internal::SUCCESS_POLICY),
+            _ => errors.immutable(&at, old),
+        }
     }
 }
 

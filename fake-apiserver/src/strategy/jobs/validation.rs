@@ -8,6 +8,7 @@ use crate::json::{Map, Value};
 use crate::status::go_quote;
 
 use super::super::field::{At, Errors};
+use super::super::internal;
 use super::super::metadata::{label_selector, selector_matches};
 use super::super::names::Names;
 use super::super::pods::{self};
@@ -129,7 +130,8 @@ pub(super) fn job_spec(errors: &mut Errors, spec: &At) {
                 spec.field("completions").int().unwrap_or(0),
             );
         } else {
-            errors.invalid(&success, INDEXED);
+            let shown = internal::print(success.value(), internal::SUCCESS_POLICY);
+            errors.invalid_raw(&success, &shown, INDEXED);
         }
     }
     let replacement = spec.field("podReplacementPolicy");
