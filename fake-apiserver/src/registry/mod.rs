@@ -17,7 +17,7 @@ pub use builtin::builtin;
 pub use facts::{Facts, Propagation};
 
 use crate::json::{CompactString, Value};
-use crate::schema::Schema;
+use crate::schema::{Schema, Schemas};
 use crate::status::group_resource;
 use crate::strategy::Strategy;
 
@@ -151,6 +151,38 @@ impl Resource {
     /// The subresource of that name.
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|sub| sub.name == name)
+    }
+
+    /// What a subresource speaks, as a row of its own: for reading what is sent to it.
+    pub(crate) fn part(&self, name: &str) -> Option<Resource> {
+        let part = self.subresource(name)?;
+        let api_version = match &part.group_version {
+            Some(version) => version.as_str(),
+            None => self.api_version(),
+        };
+        let (group, version) = split_api_version(api_version);
+        Some(Resource {
+            id: self.id,
+            group: group.into(),
+            version: version.into(),
+            api_version: api_version.into(),
+            plural: CompactString::default(),
+            singular: CompactString::default(),
+            kind: part.kind.clone(),
+            list_kind: CompactString::default(),
+            namespaced: self.namespaced,
+            verbs: part.verbs,
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            storage_version_hash: CompactString::default(),
+            subresources: Vec::new(),
+            facts: Facts::builtin(group, ""),
+            strategy: crate::strategy::of(group, ""),
+            storage_version: (group.into(), version.into()),
+            schema: Schemas::builtin().kind(group, version, &part.kind),
+            custom: None,
+            type_head: builtin::type_head(group, version, &part.kind),
+        })
     }
 
     /// True if `/status` is served, so that the main endpoint leaves the status alone.

@@ -54,6 +54,16 @@ pub(super) fn object(
     Ok(value)
 }
 
+/// Reads what is sent to a subresource of another kind than the row's.
+pub(super) fn part(
+    s: &mut Session<'_>,
+    row: &Resource,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let part = row.part(&s.request.info.subresource);
+    object(s, &part.ok_or_else(Status::path_not_found)?, validation)
+}
+
 /// The media type of a body; 415. Custom resources know no protobuf.
 pub(super) fn check_media_type(s: &Session<'_>, row: &Resource) -> Result<BodyType, Status> {
     match body_type(s.request.header(http::header::CONTENT_TYPE))? {

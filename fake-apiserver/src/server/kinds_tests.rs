@@ -242,3 +242,48 @@ fn o13_a_stricter_namespace_warns_of_the_pods_it_has() {
     let patch = json!({"spec": {"containers": image}});
     assert_eq!(world.call("PATCH", &target, Some(patch)).0, 403);
 }
+
+#[test]
+fn d11_what_is_sent_to_a_subresource_is_read_by_its_own_kind() {
+    let mut world = World::quick();
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let labels = json!({"a": "b"});
+    let spec =
+        json!({"selector": {"matchLabels": (labels.clone())}, "template": (template(labels))});
+    let body = json!({"metadata": {"name": "d"}, "spec": spec});
+    world.call("POST", deployments, Some(body));
+    let scale = format!("{deployments}/d/scale");
+    let strict = format!("{scale}?fieldValidation=Strict");
+    let name = json!({"name": "d"});
+    let mut refusal = |method: &str, target: &str, body: Value| {
+        let answer = world.call(method, target, Some(body));
+        (answer.0, message(&answer).to_owned())
+    };
+    let unknown = json!({"metadata": (name.clone()), "spec": {"replicas": 2, "x": 1}});
+    assert_eq!(refusal("PUT", &scale, unknown.clone()).0, 200);
+    assert_eq!(
+        refusal("PUT", &strict, unknown),
+        (400, "Scale in version \"v1\" cannot be handled as a Scale: strict decoding error: unknown field \"spec.x\"".to_owned())
+    );
+    let other = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": (name.clone())});
+    assert_eq!(
+        refusal("PUT", &scale, other),
+        (400, "Deployment in version \"v1\" cannot be handled as a Scale: converting (v1.Deployment) to (autoscaling.Scale): unknown conversion".to_owned())
+    );
+    let patched = refusal("PATCH", &scale, json!({"kind": "X"}));
+    assert_eq!(patched.0, 422);
+    assert!(
+        patched
+            .1
+            .contains("no kind \"X\" is registered for version \"autoscaling/v1\"")
+    );
+    let eviction = format!("{DEFAULT}/pods/d/eviction");
+    let old =
+        json!({"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": (name.clone())});
+    assert_eq!(refusal("POST", &eviction, old).0, 404);
+    let wrong = json!({"metadata": name, "deleteOptions": {"gracePeriodSeconds": "x"}});
+    assert_eq!(
+        refusal("POST", &eviction, wrong),
+        (400, "Eviction in version \"v1\" cannot be handled as a Eviction: json: cannot unmarshal string into Go struct field DeleteOptions.deleteOptions.gracePeriodSeconds of type int64".to_owned())
+    );
+}

@@ -178,7 +178,7 @@ pub(super) fn report(
 
 /// A patch cannot change what a built-in object is (C10). Without kind nothing happens, without apiVersion nothing is known
 /// of the object, not even its name.
-fn check_type(s: &mut Session<'_>, row: &Resource, value: &Value) -> Result<(), String> {
+pub(super) fn check_type(s: &mut Session<'_>, row: &Resource, value: &Value) -> Result<(), String> {
     let (kind, api_version) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
     let wanted = row.api_version();
     if (kind.is_empty() || kind == row.kind) && api_version == wanted {

@@ -7,11 +7,10 @@
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
-use super::{Answer, Halt, Session, body, delete, managed, type_meta};
+use super::{Answer, Halt, Session, body, delete, managed};
 use crate::json;
 use crate::json::Value;
 use crate::registry::{Resource, split_api_version};
-use crate::request::media::body_type;
 use crate::request::selector::LabelSelector;
 use crate::request::{DeleteOptions, WriteOptions};
 use crate::schema::Schemas;
@@ -21,7 +20,7 @@ use crate::store::{Key, Object};
 /// POST of a Binding: gives an unassigned Pod its node.
 pub(super) fn bind(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
-    let mut binding = review(s, &row, "Binding", "v1")?;
+    let mut binding = review(s, &row, &options)?;
     let name = s.request.info.name.clone();
     check_name(&binding, &name, "Binding")?;
     track(s, &mut binding, "binding", &options);
@@ -94,7 +93,7 @@ fn assign(
 /// POST of an Eviction: deletes the Pod, unless a budget forbids it.
 pub(super) fn evict(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
-    let mut eviction = review(s, &row, "Eviction", "policy/v1")?;
+    let mut eviction = review(s, &row, &options)?;
     let name = s.request.info.name.clone();
     check_name(&eviction, &name, "Eviction")?;
     let sent = eviction
@@ -171,47 +170,10 @@ fn existing(s: &Session<'_>, row: &Resource) -> Result<Arc<Object>, Status> {
 }
 
 /// The body of a POST to a subresource: an object of another kind than the row's.
-fn review(s: &Session<'_>, row: &Resource, kind: &str, api_version: &str) -> Result<Value, Status> {
-    let encoding = body_type(s.request.header(http::header::CONTENT_TYPE))?;
-    let mut value = body::parse(&s.request.body, encoding, row)?.value;
-    let (sent_kind, sent_version) = type_meta::read(&value).map_err(Status::bad_request)?;
-    let or = |sent: &str, own: &str| if sent.is_empty() { own } else { sent }.to_owned();
-    let (named, versioned) = (or(sent_kind, kind), or(sent_version, api_version));
-    let group_of = |version: &str| split_api_version(version).0.to_owned();
-    let known = type_meta::is_registered(&s.core.registry, &named, &versioned)
-        || (named == kind
-            && group_of(&versioned) == group_of(api_version)
-            && versioned.ends_with("v1beta1"));
-    let own = named == kind && (known || versioned == api_version);
-    if !own {
-        let (_, version) = split_api_version(&versioned);
-        let group = api_version
-            .split_once('/')
-            .map_or("core", |(group, _)| group);
-        let why = if known {
-            format!("converting ({version}.{named}) to ({group}.{kind}): unknown conversion")
-        } else {
-            type_meta::not_registered(&named, &versioned)
-        };
-        return Err(Status::bad_request(format!(
-            "{named} in version {} cannot be handled as a {kind}: {why}",
-            crate::status::go_quote(version)
-        )));
-    }
-    let map = value.make_object();
-    map.insert("kind", kind);
-    if sent_version_missing(map) {
-        map.insert("apiVersion", api_version);
-    }
+fn review(s: &mut Session<'_>, row: &Resource, options: &WriteOptions) -> Result<Value, Status> {
+    let mut value = body::part(s, row, options.field_validation)?;
     body::check_namespace(row, &s.request.info.namespace, &mut value)?;
     Ok(value)
-}
-
-fn sent_version_missing(map: &json::Map) -> bool {
-    map.get("apiVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .is_empty()
 }
 
 fn check_name(object: &Value, name: &str, kind: &str) -> Result<(), Status> {

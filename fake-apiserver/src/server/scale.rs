@@ -175,25 +175,15 @@ pub(super) fn get(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Hal
 /// PUT.
 pub(super) fn update(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "UpdateOptions")?;
-    let kind = crate::request::media::body_type(s.request.header(http::header::CONTENT_TYPE))?;
-    let parsed = body::parse(&s.request.body, kind, &row)?;
-    let (sent_kind, sent_version) = (
-        parsed.value.str_at(&["kind"]),
-        parsed.value.str_at(&["apiVersion"]),
-    );
-    if !(sent_kind.is_empty() || sent_kind == "Scale")
-        || !(sent_version.is_empty() || sent_version == SCALE_VERSION)
-    {
-        let why =
-            "no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"";
-        return Err(Status::bad_request(why).into());
-    }
-    let decoded = schema::decode(scale_schema(), parsed.value).map_err(|why| {
-        Status::bad_request(format!(
-            "Scale in version \"v1\" cannot be handled as a Scale: {why}"
-        ))
+    body::check_media_type(s, &row)?;
+    let mut scale = body::part(s, &row, options.field_validation).map_err(|why| {
+        if row.is_custom() {
+            // Whatever is wrong, the message is to name a type that the server of custom resources does not know.
+            let scale = "no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"";
+            return Status::bad_request(scale);
+        }
+        why
     })?;
-    let mut scale = decoded.value;
     body::check_place(s, &row, &mut scale)?;
     let existing = existing(s, &row)?;
     update::check_uid(&row, &existing, &scale, options.dry_run)?;
@@ -232,7 +222,7 @@ pub(super) fn patch(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, H
     let scale = match patch::of_body(kind) {
         Some(kind) => {
             let patched = crate::patch::patch(kind, &live, &s.request.body, scale_schema())?;
-            let mut scale = decoded(s, &live, patched, options.field_validation)?;
+            let mut scale = decoded(s, &write.row, &live, patched, options.field_validation)?;
             body::check_place(s, &write.row, &mut scale)?;
             managed::track_scale(s, scale_schema(), &live, &mut scale, &manager);
             scale
@@ -244,11 +234,21 @@ pub(super) fn patch(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, H
 
 fn decoded(
     s: &mut Session<'_>,
+    row: &Resource,
     live: &Value,
     patched: crate::patch::Patched,
     validation: options::FieldValidation,
 ) -> Result<Value, Status> {
     let refuse = |why: &str| patched.undecodable(scale_schema(), live, why);
+    if let Some(part) = row
+        .part("scale")
+        .filter(|_| !row.is_custom() && !patched.is_strategic())
+    {
+        if patched.value.str_at(&["apiVersion"]).is_empty() {
+            return Err(body::unnamed(s));
+        }
+        patch::check_type(s, &part, &patched.value).map_err(|why| refuse(&why))?;
+    }
     let decoded =
         schema::decode(scale_schema(), patched.value.clone()).map_err(|why| refuse(&why))?;
     patch::report(s, &patched, &decoded.unknown, validation, refuse)?;

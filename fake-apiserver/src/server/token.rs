@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Halt, Session, access, body, managed, type_meta};
+use super::{Answer, Halt, Session, access, body, managed};
 use crate::json::Value;
 use crate::registry::{Resource, split_api_version};
 use crate::request::WriteOptions;
-use crate::request::media::body_type;
-use crate::schema::{self, Schemas};
+use crate::schema::Schemas;
 use crate::status::{Cause, Status, go_quote};
 use crate::time::Timestamp;
 
@@ -20,28 +19,14 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// POST of a TokenRequest.
 pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
-    let encoding = body_type(s.request.header(http::header::CONTENT_TYPE))?;
-    let sent = body::parse(&s.request.body, encoding, &row)?.value;
-    let (kind, _) = type_meta::read(&sent).map_err(Status::bad_request)?;
-    if !(kind.is_empty() || kind == "TokenRequest") {
-        let why = type_meta::not_registered(kind, API_VERSION);
-        return Err(Status::bad_request(why).into());
-    }
+    let mut request = body::part(s, &row, options.field_validation)?;
     let Some(schema) = Schemas::builtin().kind("authentication.k8s.io", "v1", "TokenRequest")
     else {
         return Err(Status::path_not_found().into());
     };
-    let decoded = schema::decode(schema, sent).map_err(|why| {
-        Status::bad_request(format!(
-            "TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {why}"
-        ))
-    })?;
-    let mut request = decoded.value;
     if request.i64_at(&["spec", "expirationSeconds"]).is_none() {
         request.set(&["spec", "expirationSeconds"], 3600);
     }
-    request.set(&["kind"], "TokenRequest");
-    request.set(&["apiVersion"], API_VERSION);
     let manager = options.manager(s.request.header(http::header::USER_AGENT));
     managed::track_created(s, schema, API_VERSION, "token", &mut request, &manager);
     let name = s.request.info.name.clone();
