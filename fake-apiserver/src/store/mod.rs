@@ -141,8 +141,7 @@ impl Store {
 
     /// All writes after a revision, in order, as far as they are kept.
     pub fn log_since(&self, revision: u64) -> impl Iterator<Item = &Arc<Entry>> {
-        let from = self.log.partition_point(|entry| entry.revision <= revision);
-        self.log.range(from..)
+        self.log.range(first_after(&self.log, revision)..)
     }
 
     /// Writes to one set after a revision, in order.
@@ -153,9 +152,7 @@ impl Store {
     ) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
         let collection = self.collections.get(&resource);
         collection.into_iter().flat_map(move |set| {
-            let from = set
-                .history
-                .partition_point(|entry| entry.revision <= revision);
+            let from = first_after(&set.history, revision);
             set.history.range(from..)
         })
     }
@@ -294,6 +291,26 @@ impl Default for Store {
     }
 }
 
+/// Where the writes after a revision begin. Whoever asks has mostly seen all but the last few, so it is looked for from the
+/// end: a search by halves would read a dozen old entries, none of them in any cache.
+fn first_after(entries: &VecDeque<Arc<Entry>>, revision: u64) -> usize {
+    let (mut low, mut high, mut step) = (entries.len(), entries.len(), 1);
+    while low > 0 && entries[low - 1].revision > revision {
+        high = low;
+        low = low.saturating_sub(step);
+        step *= 2;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if entries[middle].revision <= revision {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 fn set_revision(value: &mut Value, revision: u64) {
     let text = itoa(revision);
     value
@@ -378,5 +395,18 @@ mod tests {
             entry.revision.to_string()
         );
         assert_eq!(entry.object.value()["n"], json!(1));
+    }
+
+    #[test]
+    fn writes_after_a_revision_are_found_wherever_they_begin() {
+        let mut store = Store::new();
+        let revisions: Vec<u64> = (0..40).map(|n| put(&mut store, "a", n)).collect();
+        for from in 0..=revisions[39] + 1 {
+            let later = revisions.iter().filter(|revision| **revision > from);
+            let found = store.log_since(from).map(|entry| &entry.revision);
+            assert!(found.eq(later.clone()), "after {from}");
+            let found = store.history_since(SET, from);
+            assert!(found.map(|entry| &entry.revision).eq(later), "after {from}");
+        }
     }
 }
