@@ -63,6 +63,7 @@ pub(super) fn replay(
         args.file.extension().and_then(|e| e.to_str()),
         Some("yaml" | "yml")
     );
+    agreed(args, scenario)?;
     let mut options = Options {
         limit: args.limit,
         ..Options::default()
@@ -158,6 +159,29 @@ pub(super) fn replay(
     let wanted = plan.expect.violated();
     let unexpected = violated.iter().any(|v| !wanted.iter().any(|w| w == v));
     Ok(u8::from(unexpected))
+}
+
+/// No flag is ignored: a recording says itself which run it is, and a plan is no seed.
+fn agreed(args: &Args, scenario: bool) -> Result<(), Failure> {
+    // The seed of the environment stands for all commands; one that is typed is meant.
+    let typed = args.seed.is_some() && args.seed != std::env::var("RECONVERGE_SEED").ok();
+    let given = [
+        ("--variant", args.variant.is_some()),
+        ("--plan", args.plan.is_some()),
+        ("--seed", typed),
+    ];
+    let first = given.iter().find(|(_, given)| *given);
+    match first {
+        Some((flag, _)) if !scenario => Err(Failure::usage(
+            format!("{flag} does not go with a recording, which names its run itself"),
+            "replay the recording without it, or the scenario file with it",
+        )),
+        _ if typed && args.plan.is_some() => Err(Failure::usage(
+            "--seed and --plan name two runs".to_owned(),
+            "give one of them",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A run that gave nothing back: the operator's doing, or ours.

@@ -246,6 +246,34 @@ fn an_unwritable_output_folder() {
 }
 
 #[test]
+fn flags_that_name_another_run() {
+    let plan_and_seed = [
+        "replay",
+        SCENARIO,
+        "--variant",
+        "buggy",
+        "--seed",
+        "1",
+        "--plan",
+        "crash-1",
+    ];
+    check(
+        &plan_and_seed,
+        &["--seed and --plan name two runs", "help: "],
+    );
+    for (flag, value) in [
+        ("--seed", "1"),
+        ("--variant", "buggy"),
+        ("--plan", "crash-1"),
+    ] {
+        check(
+            &["replay", "some.jsonl", flag, value],
+            &[flag, "does not go with a recording", "help: "],
+        );
+    }
+}
+
+#[test]
 fn a_foreign_or_cut_recording() {
     let folder = folder("recordings");
     let foreign = folder.join("foreign.jsonl");
