@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use fake_apiserver::conform::case::{self, Case};
-use fake_apiserver::conform::http::{Http, needs_webhook};
+use fake_apiserver::conform::http::{Error as HttpError, Http, needs_webhook};
 use fake_apiserver::conform::play::{Report, play};
 use fake_apiserver::conform::recorded;
 use fake_apiserver::conform::tally::by_folder;
@@ -46,6 +46,9 @@ pub(super) struct Args {
     format: Format,
 }
 
+/// The token of the user alice in the recordings.
+const USER_TOKEN: &str = "usertoken";
+
 fn shard(text: &str) -> Result<(usize, usize), String> {
     let parsed = text
         .split_once('/')
@@ -58,11 +61,19 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 pub(super) fn conform(args: &Args, output: &Output) -> Result<u8, Failure> {
     let cases = cases(args)?;
     let mut target = Http::connect(&args.server, args.token.as_deref()).map_err(|error| {
-        Failure::usage(
-            error.to_string(),
-            "is the server running, and is it plain HTTP?",
-        )
+        let help = match error {
+            HttpError::Token => "--token is the bearer token of an administrator",
+            _ => "is the server running, and is it plain HTTP?",
+        };
+        Failure::usage(error.to_string(), help)
     })?;
+    // What is asked as somebody else needs that user; an answer that fails to come is told by the cases.
+    if matches!(target.knows(USER_TOKEN), Ok(false)) {
+        output.note(&format!(
+            "note: the server does not know the token `{USER_TOKEN}`; what alice of the group dev asks for will differ\n  \
+             help: give the server a token file with the line {USER_TOKEN},alice,alice,dev\n"
+        ));
+    }
     let mut reports = Vec::new();
     let mut left_out = 0;
     for case in &cases {

@@ -45,6 +45,9 @@ pub enum Error {
         /// What the system says.
         what: String,
     },
+    /// The server does not take the administrator's token.
+    #[error("the server answers 401 Unauthorized: it does not know the token")]
+    Token,
     /// The runtime could not be started.
     #[error("cannot start: {0}")]
     Runtime(#[source] std::io::Error),
@@ -97,17 +100,34 @@ impl Http {
             streams: BTreeMap::new(),
             connection: None,
         };
-        let version = Call {
-            method: "GET".into(),
-            uri: "/version".into(),
-            headers: Vec::new(),
-            body: None,
-        };
-        target.call(&version).map_err(|what| Error::Connect {
+        let status = target.version(Vec::new()).map_err(|what| Error::Connect {
             url: url.to_owned(),
             what,
         })?;
-        Ok(target)
+        match status {
+            401 => Err(Error::Token),
+            _ => Ok(target),
+        }
+    }
+
+    /// Whether the server takes the token for somebody's.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub fn knows(&mut self, token: &str) -> Result<bool, String> {
+        let bearer = ("authorization".into(), Some(format!("Bearer {token}")));
+        Ok(self.version(vec![bearer])? != 401)
+    }
+
+    /// The status with which the server tells its version.
+    fn version(&mut self, headers: Vec<(String, Option<String>)>) -> Result<u16, String> {
+        let reply = self.call(&Call {
+            method: "GET".into(),
+            uri: "/version".into(),
+            headers,
+            body: None,
+        })?;
+        Ok(reply.status)
     }
 
     /// Forgets the streams of the last case.
@@ -380,7 +400,12 @@ mod tests {
         std::thread::Builder::new()
             .spawn(move || crate::serve::run(options, |ready| drop(sender.send(ready.url.clone()))))
             .unwrap();
-        let mut target = Http::connect(&receiver.recv().unwrap(), Some("admin")).unwrap();
+        let url = receiver.recv().unwrap();
+        let stranger = Http::connect(&url, Some("nobody"));
+        assert!(matches!(stranger, Err(Error::Token)));
+        let mut target = Http::connect(&url, Some("admin")).unwrap();
+        assert!(target.knows("admin").unwrap());
+        assert!(!target.knows("usertoken").unwrap());
         let case = r#"{"case":"a/b","steps":[
             {"watch":"w","request":{"method":"GET","path":"/api/v1/namespaces?watch=1&fieldSelector=metadata.name=x"},"response":{"status":200,"headers":{}}},
             {"request":{"method":"POST","path":"/api/v1/namespaces","headers":{"Content-Type":"application/json"},"body":{"metadata":{"name":"x"}}},
