@@ -225,7 +225,7 @@ impl Recording {
         let mut trace = Trace::new(header.replicas.clone(), tape);
         let mut verdict = None;
         let mut read = 1;
-        for text in lines {
+        while let Some(text) = lines.next() {
             let line = serde_json::from_str(text).map_err(|error| match error.is_eof() {
                 true => Error::Cut { lines: read },
                 false => Error::Line {
@@ -252,7 +252,9 @@ impl Recording {
                 Line::Span(span) => trace.spans.push(span),
                 Line::Verdict(said) => verdict = Some(said),
                 Line::End(end) => {
-                    let whole = end.lines == read && end.fingerprint == trace.fingerprint();
+                    let whole = end.lines == read
+                        && end.fingerprint == trace.fingerprint()
+                        && lines.next().is_none();
                     return match verdict {
                         Some(verdict) if whole => Ok(Self {
                             header,
@@ -279,7 +281,10 @@ fn header(line: &str) -> Result<Header, Error> {
         }
     })?;
     let header = json.get("reconverge-recording").ok_or(Error::Foreign)?;
-    let found = header["format"].as_u64().ok_or(Error::Foreign)?;
+    let found = header["format"]
+        .as_u64()
+        .filter(|format| *format > 0)
+        .ok_or(Error::Foreign)?;
     if found > u64::from(FormatVersion::CURRENT.0) {
         return Err(Error::TooNew {
             found: u32::try_from(found).unwrap_or(u32::MAX),
@@ -359,6 +364,10 @@ mod tests {
             1,
         );
         assert!(matches!(Recording::read(&other), Err(Error::Altered)));
+        let none = text.replacen("\"format\":1", "\"format\":0", 1);
+        assert!(matches!(Recording::read(&none), Err(Error::Foreign)));
+        let more = format!("{text}{}\n", text.lines().nth(1).unwrap_or_default());
+        assert!(matches!(Recording::read(&more), Err(Error::Altered)));
         let strange = text.replacen("{\"record\"", "{\"rekord\"", 1);
         assert!(matches!(Recording::read(&strange), Err(Error::Line { .. })));
     }

@@ -94,6 +94,12 @@ pub(super) fn twins(
         let plans = plan::plans(&path, &Files::Disk, operators)?;
         twins.extend(plans.into_iter().filter(|p| p.expect.violated().is_empty()));
     }
+    if twins.is_empty() {
+        return Err(Failure::usage(
+            "no case here must hold",
+            "a twin that holds says `expect: holds`, or nothing",
+        ));
+    }
     let mut done = read(&args.state)?;
     writable_file(&args.state)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

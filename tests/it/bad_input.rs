@@ -314,6 +314,24 @@ fn a_foreign_or_cut_recording() {
 }
 
 #[test]
+fn twins_where_there_are_none() {
+    let only_buggy = scenario("no-twins", "  fixed:\n", "  also:\n");
+    let text = fs::read_to_string(&only_buggy).expect("it was written");
+    let holds = "    expect: holds";
+    assert!(text.contains(holds), "{text}");
+    let broken = text.replace(holds, "    expect: {violates: [no-lost-update]}");
+    fs::write(&only_buggy, broken).expect("a scenario can be written");
+    let state = folder("no-twins-state")
+        .join("t.jsonl")
+        .display()
+        .to_string();
+    check(
+        &["twins", &only_buggy, "--state", &state],
+        &["no case here must hold", "help: "],
+    );
+}
+
+#[test]
 fn paths_that_lead_nowhere() {
     check(&["run", "no/such/folder"], &["cannot read no/such/folder"]);
     check(&["run", "docs"], &["no scenario under docs"]);
