@@ -133,38 +133,13 @@ pub(crate) fn variables(errors: &mut Errors, at: &At, params: bool, mutating: bo
     env
 }
 
-/// Words that are no names in the expression language.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 fn is_identifier(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes
         .next()
         .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !RESERVED.contains(&text)
+        && !cel::schema::is_reserved(text)
 }
 
 /// `validations` of a policy.

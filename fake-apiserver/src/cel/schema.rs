@@ -151,7 +151,8 @@ fn string(schema: &Value) -> Arc<Decl> {
     }
 }
 
-const RESERVED: &[&str] = &[
+/// Words of the expression language, which are no names in it.
+const RESERVED: [&str; 21] = [
     "true",
     "false",
     "null",
@@ -175,9 +176,14 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
+/// True for a word that the expression language keeps to itself.
+pub(crate) fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
 /// The name by which expressions reach a property; `None` if they cannot.
 pub fn escape(property: &str) -> Option<String> {
-    if RESERVED.contains(&property) {
+    if is_reserved(property) {
         return Some(format!("__{property}__"));
     }
     let mut chars = property.chars().peekable();
