@@ -62,8 +62,8 @@ pub fn parse_with(bytes: &[u8], policy: Duplicates) -> Result<Parsed, ParseError
     }
 }
 
-/// Bytes at which the plain part of a string ends.
-const STRING_ENDS: [bool; 256] = {
+/// Bytes at which the plain part of a string ends: those that stand in none as they are.
+pub(super) const STRING_ENDS: [bool; 256] = {
     let mut table = [false; 256];
     let mut i = 0;
     while i < 0x20 {

@@ -1,6 +1,7 @@
 //! Writing values as Go's `encoding/json` writes them: HTML characters escaped, floats in their shortest form.
 
 use super::Value;
+use super::parse::STRING_ENDS;
 
 /// The value as compact JSON bytes.
 pub fn to_vec(value: &Value) -> Vec<u8> {
@@ -84,16 +85,9 @@ fn write_float(number: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// 0: copy; otherwise the byte needs a look.
+/// Bytes that are not simply copied: HTML characters are escaped as Go escapes them.
 const SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut i = 0;
-    while i < 0x20 {
-        table[i] = true;
-        i += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
+    let mut table = STRING_ENDS;
     table[b'<' as usize] = true;
     table[b'>' as usize] = true;
     table[b'&' as usize] = true;
