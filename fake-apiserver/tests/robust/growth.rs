@@ -173,6 +173,9 @@ impl Plain {
     }
 }
 
+/// A schema that takes whatever is sent.
+pub(crate) const ANYTHING: &str =
+    r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#;
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -199,6 +202,20 @@ fn stored(data: &str) -> Plain {
     let mut plain = Plain::new();
     plain.must("POST", MAPS, JSON, map_with(data));
     plain
+}
+
+/// A server with a custom resource that takes any `spec`.
+fn things() -> Plain {
+    let mut plain = Plain::new();
+    plain.define(ANYTHING);
+    plain
+}
+
+fn thing_with_list(length: usize) -> String {
+    let list = joined(length, |_| "0".to_owned());
+    format!(
+        r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"a"}},"spec":{{"list":[{list}]}}}}"#
+    )
 }
 
 #[test]
@@ -232,13 +249,8 @@ fn e2_json_patches_that_insert_into_and_remove_from_a_long_list() {
         format!("[{pairs}]")
     };
     let prepare = |n: usize| {
-        let mut plain = Plain::new();
-        plain.define(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
-        let list = joined(n * 20, |_| "0".to_owned());
-        let thing = format!(
-            r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"a"}},"spec":{{"list":[{list}]}}}}"#
-        );
-        plain.must("POST", THINGS, JSON, thing);
+        let mut plain = things();
+        plain.must("POST", THINGS, JSON, thing_with_list(n * 20));
         (plain, ops(n))
     };
     linear("list operations", 1_200, prepare, |(mut plain, patch)| {
@@ -249,14 +261,9 @@ fn e2_json_patches_that_insert_into_and_remove_from_a_long_list() {
 #[test]
 fn e2_json_patches_that_move_a_long_list() {
     let prepare = |n: usize| {
-        let mut plain = Plain::new();
-        plain.define(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
-        let list = joined(n * 20, |_| "0".to_owned());
-        let thing = format!(
-            r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"a"}},"spec":{{"a":[{list}]}}}}"#
-        );
-        plain.must("POST", THINGS, JSON, thing);
-        let there_and_back = r#"{"op":"move","from":"/spec/a","path":"/spec/b"},{"op":"move","from":"/spec/b","path":"/spec/a"}"#;
+        let mut plain = things();
+        plain.must("POST", THINGS, JSON, thing_with_list(n * 20));
+        let there_and_back = r#"{"op":"move","from":"/spec/list","path":"/spec/b"},{"op":"move","from":"/spec/b","path":"/spec/list"}"#;
         let patch = joined(n / 2, |_| there_and_back.to_owned());
         (plain, format!("[{patch}]"))
     };
@@ -269,8 +276,7 @@ fn e2_json_patches_that_move_a_long_list() {
 fn ad5_patches_of_webhooks_over_a_long_list() {
     let prepare = |operations: &'static str| {
         move |n: usize| {
-            let mut plain = Plain::new();
-            plain.define(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
+            let mut plain = things();
             let hooks = r#"{"metadata":{"name":"h"},"webhooks":[{"name":"a.example.com","clientConfig":{"url":"https://h.example","caBundle":"YQ=="},
                 "admissionReviewVersions":["v1"],"sideEffects":"None","rules":[{"apiGroups":["example.com"],"apiVersions":["v1"],"operations":["CREATE"],"resources":["things"]}]}]}"#;
             let target = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -278,11 +284,7 @@ fn ad5_patches_of_webhooks_over_a_long_list() {
             plain.settle();
             let patch = format!("[{}]", joined(n, |_| operations.to_owned()));
             plain.patch = STANDARD.encode(patch);
-            let list = joined(n * 20, |_| "0".to_owned());
-            let thing = format!(
-                r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"a"}},"spec":{{"list":[{list}]}}}}"#
-            );
-            (plain, thing)
+            (plain, thing_with_list(n * 20))
         }
     };
     for operations in [
@@ -513,8 +515,7 @@ fn f7_sets_with_keys_in_an_order_that_is_not_theirs() {
 #[test]
 fn f3_conflicts_over_long_paths() {
     let prepare = |n: usize| {
-        let mut plain = Plain::new();
-        plain.define(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
+        let mut plain = things();
         let body = |value: usize| {
             let fields = joined(n, |i| format!(r#""k{i:06}":{value}"#));
             let long = "p".repeat(40 * n);

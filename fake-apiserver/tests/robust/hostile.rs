@@ -2,12 +2,12 @@
 
 use fake_apiserver::json;
 
-use crate::growth::{APPLY, JSON, JSON_PATCH, MAPS, MERGE, Plain, STRATEGIC, THINGS, joined};
+use crate::growth::{
+    ANYTHING, APPLY, JSON, JSON_PATCH, MAPS, MERGE, Plain, STRATEGIC, THINGS, joined,
+};
 
 /// Largest body a server takes (B12).
 const BODY_MAX: usize = 3 << 20;
-
-const ANYTHING: &str = r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#;
 
 /// Sends a request and checks that the answer has one of the codes, is a Status if it failed, and is not larger than what
 /// was sent explains.
