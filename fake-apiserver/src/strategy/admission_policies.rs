@@ -30,13 +30,6 @@ impl Strategy for AdmissionPolicies {
         default_resources(spec.get_mut("matchConstraints"));
     }
 
-    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        if cx.resource.has_status() {
-            object.set(&["status"], Value::object());
-        }
-        Ok(())
-    }
-
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
         super::keep_status_or_all(cx, new, old);
         Ok(())

@@ -13,7 +13,7 @@ use super::names::Names;
 use super::networking::segment;
 use super::pods::{absent, resource_name};
 use super::quantity::Quantity;
-use super::{Cx, Strategy, autoscaler_versions, keep_status_or_rest};
+use super::{Cx, Strategy, autoscaler_versions};
 
 /// HorizontalPodAutoscalers.
 pub struct Autoscalers;
@@ -61,11 +61,6 @@ impl Strategy for Autoscalers {
             json!({"currentMetrics": null, "desiredReplicas": 0})
         };
         object.set(&["status"], status);
-        Ok(())
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
         Ok(())
     }
 

@@ -30,22 +30,10 @@ use super::workloads::{ControllerRevisions, PodTemplates, Workload};
 use super::{Cx, Strategy, metadata};
 
 struct Plain;
-impl Strategy for Plain {
-    // A status is a struct: empty, it is still written.
-    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        if cx.resource.has_status() {
-            object.set(&["status"], Value::object());
-        }
-        Ok(())
-    }
-}
+impl Strategy for Plain {}
 
 struct ResourceClaims;
 impl Strategy for ResourceClaims {
-    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        Plain.prepare_create(cx, object)
-    }
-
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
         super::keep_status_or_all(cx, new, old);
         Ok(())

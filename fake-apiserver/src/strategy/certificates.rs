@@ -12,7 +12,7 @@ use crate::status::{Cause, Status, go_quote};
 
 use super::field::{At, Errors, IMMUTABLE};
 use super::names::Names;
-use super::{Cx, Strategy, addresses, keep_status_or_rest, restore};
+use super::{Cx, Strategy, addresses, restore};
 
 const DECIDED: [&str; 2] = ["Approved", "Denied"];
 const USAGES: [&str; 23] = [
@@ -292,16 +292,6 @@ fn signer(errors: &mut Errors, at: &At) {
 pub struct Ranges;
 
 impl Strategy for Ranges {
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], Value::object());
-        Ok(())
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
-        Ok(())
-    }
-
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(object);

@@ -4,7 +4,6 @@
 //! `Dangling` condition.
 //! Source: `pkg/apis/flowcontrol/{v1/defaults.go,validation}`.
 
-use crate::json;
 use crate::json::{Map, Value};
 use crate::registry::Resource;
 use crate::status::{Cause, Status};
@@ -42,11 +41,6 @@ impl Strategy for FlowSchemas {
             "matchingPrecedence",
             1000,
         );
-    }
-
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], Value::object());
-        Ok(())
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -251,11 +245,6 @@ impl Strategy for PriorityLevels {
                 or_default(queuing, name, value);
             }
         }
-    }
-
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], json!({}));
-        Ok(())
     }
 
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {

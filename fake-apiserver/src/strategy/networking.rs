@@ -6,27 +6,17 @@
 use crate::json;
 use crate::json::Value;
 use crate::registry::Resource;
-use crate::status::{Cause, Status};
+use crate::status::Cause;
 
 use super::field::{At, Errors};
 use super::names::Names;
 use super::pods::{absent, fill, items, port_or_name};
-use super::{Cx, Strategy, addresses, keep_status_or_rest, metadata};
+use super::{Cx, Strategy, addresses, metadata};
 
 /// Ingresses.
 pub struct Ingresses;
 
 impl Strategy for Ingresses {
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], json!({"loadBalancer": {}}));
-        Ok(())
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
-        Ok(())
-    }
-
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         let root = At::root(object);

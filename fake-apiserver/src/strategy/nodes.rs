@@ -14,7 +14,7 @@ use crate::status::{Cause, Status};
 use super::field::{At, Errors};
 use super::names::Names;
 use super::pods::{fill, resource_value};
-use super::{Cx, Strategy, addresses, keep_status_or_rest, metadata, restore};
+use super::{Cx, Strategy, addresses, metadata, restore};
 
 /// Nodes.
 pub struct Nodes;
@@ -69,11 +69,6 @@ impl Strategy for Nodes {
     }
 
     fn prepare_create(&self, _cx: &mut Cx<'_>, _object: &mut Value) -> Result<(), Status> {
-        Ok(())
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
         Ok(())
     }
 

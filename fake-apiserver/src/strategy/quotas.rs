@@ -4,16 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::json;
 use crate::json::{Map, Value};
 use crate::registry::Resource;
-use crate::status::{Cause, Status};
+use crate::status::Cause;
 
 use super::field::{At, Errors};
 use super::names::Names;
 use super::pods::{absent, is_standard_resource, items, resource_name, resource_value};
 use super::quantity::Quantity;
-use super::{Cx, Strategy, keep_status_or_rest};
+use super::{Cx, Strategy};
 
 /// LimitRanges.
 pub struct LimitRanges;
@@ -220,16 +219,6 @@ fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
 pub struct ResourceQuotas;
 
 impl Strategy for ResourceQuotas {
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], json!({}));
-        Ok(())
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
-        Ok(())
-    }
-
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
         let mut errors = Errors::default();
         quota(&mut errors, &At::root(object).field("spec"));

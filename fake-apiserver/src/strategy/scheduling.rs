@@ -14,7 +14,7 @@ use super::field::{At, Errors};
 use super::names::Names;
 use super::pods::{self, absent, resource_name, resource_value};
 use super::workloads::{at_most_100_percent, int_or_percent};
-use super::{Cx, Strategy, keep_status_or_rest, metadata};
+use super::{Cx, Strategy, metadata};
 
 /// PriorityClasses.
 pub struct PriorityClasses;
@@ -200,19 +200,6 @@ const COUNTS: [&str; 4] = [
 impl Strategy for DisruptionBudgets {
     fn names(&self) -> Names {
         Names::PathSegment
-    }
-
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(
-            &["status"],
-            json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}),
-        );
-        Ok(())
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
-        Ok(())
     }
 
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {

@@ -336,11 +336,6 @@ fn driver_name(errors: &mut Errors, at: &At) {
 pub struct Attachments;
 
 impl Strategy for Attachments {
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], json!({"attached": false}));
-        Ok(())
-    }
-
     fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
         keep_status_or_all(cx, new, old);
         Ok(())

@@ -14,7 +14,7 @@ use crate::status::{Cause, Status, go_quote};
 
 use super::field::{At, Errors, semantically_equal};
 use super::pods::{self, absent, fill};
-use super::{Cx, Strategy, cron, keep_status_or_rest};
+use super::{Cx, Strategy, cron};
 use changes::{status, update};
 use validation::{job_spec, whole};
 
@@ -98,11 +98,6 @@ impl Strategy for Jobs {
                     && LABELS.iter().all(|(label, _)| labels.contains_key(label))
             });
         generated && has_labels_of_template(created)
-    }
-
-    fn prepare_update(&self, cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
-        keep_status_or_rest(cx, new, old);
-        Ok(())
     }
 
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
@@ -229,11 +224,6 @@ impl Strategy for CronJobs {
         let template = spec.object("jobTemplate");
         absent(template, "metadata", Value::object);
         default_job_spec(template.object("spec"));
-    }
-
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        object.set(&["status"], json!({}));
-        Ok(())
     }
 
     fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
