@@ -2,6 +2,7 @@
 //!
 //! Owns parsing, the canonical form (O4), comparison and sums. Does not own where quantities stand: the schema says that.
 //! A spelling that is already canonical by the real server's quick test is kept as sent, odd signs and zeros included.
+//! Numbers with a binary suffix are cut to what 64 bits hold, as the real server does.
 //! Simplification: numbers of more than 30 digits keep their spelling.
 //! Source: apimachinery `pkg/api/resource`.
 
@@ -12,6 +13,9 @@ pub const WRONG_FORMAT: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 const WRONG_NUMBER: &str = "unable to parse numeric part of quantity";
 const WRONG_SUFFIX: &str = "unable to parse quantity's suffix";
+
+/// More digits than this are not counted with.
+const DIGITS_MAX: usize = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -73,7 +77,7 @@ impl Quantity {
         if whole.is_empty() && fraction.is_empty() {
             return Err(WRONG_NUMBER);
         }
-        if number.len() + fraction.len() > 30 {
+        if number.len() + fraction.len() > DIGITS_MAX {
             return Ok(Quantity {
                 mantissa: if negative {
                     i128::MIN / 2
@@ -92,11 +96,21 @@ impl Quantity {
         let (mantissa, scale, quick) = match format {
             Format::BinarySi => {
                 let quick = 15 - number.len() as i32 - (base2 as f32 * 3.0 / 10.0) as i32 - 1;
+                let quick = fraction.is_empty() && quick >= 0;
                 let mantissa = value.checked_shl(base2).filter(|m| m >> base2 == value);
-                let Some(mantissa) = mantissa else {
-                    return Err(WRONG_NUMBER);
+                let most = Quantity::from(i64::MAX);
+                let fits = |mantissa: i128| {
+                    let amount = Quantity {
+                        mantissa,
+                        scale: -fraction_len,
+                        ..Quantity::zero()
+                    };
+                    quick || amount <= most
                 };
-                (mantissa, -fraction_len, fraction.is_empty() && quick >= 0)
+                match mantissa.filter(|mantissa| fits(*mantissa)) {
+                    Some(mantissa) => (mantissa, -fraction_len, quick),
+                    None => (most.mantissa, 0, false),
+                }
             }
             _ => {
                 let quick = 18 - (number.len() + fraction.len()) as i32;
@@ -158,7 +172,7 @@ impl Quantity {
         }
         if let (Format::BinarySi, Some(whole)) = (format, self.whole()) {
             let (mut amount, mut times) = (whole, 0);
-            while amount.abs() >= 1024 && amount % 1024 == 0 {
+            while amount.unsigned_abs() >= 1024 && amount % 1024 == 0 {
                 amount /= 1024;
                 times += 1;
             }
@@ -174,7 +188,7 @@ impl Quantity {
             exponent += 1;
         }
         while exponent.rem_euclid(3) != 0 {
-            amount *= 10;
+            amount = amount.saturating_mul(10);
             exponent -= 1;
         }
         let suffix = match (format, exponent) {
@@ -248,7 +262,7 @@ impl Quantity {
                 .unwrap_or(i128::MAX);
             q.mantissa.saturating_mul(factor)
         };
-        self.mantissa = scaled(self).saturating_add(sign * scaled(other));
+        self.mantissa = scaled(self).saturating_add(scaled(other).saturating_mul(sign));
         self.scale = scale;
         self.text = None;
     }
@@ -363,5 +377,42 @@ mod tests {
         let mut sum = Quantity::parse("100m").unwrap();
         sum.add(&Quantity::parse("0.9").unwrap());
         assert_eq!(sum.canonical(), "1");
+    }
+
+    #[test]
+    fn o4_binary_amounts_end_where_64_bits_end() {
+        for spelling in ["8Ei", "9Ei", "99999999999999999999Ei", "9.5Ei"] {
+            check(spelling, "9223372036854775807");
+        }
+        check("-9Ei", "-9223372036854775807");
+        check("7Ei", "7Ei");
+    }
+
+    #[test]
+    fn o4_sums_of_extremes_end_somewhere() {
+        let extremes = [
+            "1e1000",
+            "-1e1000",
+            "0.1",
+            "9e-1",
+            "1e999",
+            "99999999999999999999999999999999",
+            "-8Ei",
+            "1m",
+        ];
+        for one in extremes {
+            for other in extremes {
+                let (mut sum, other) = (
+                    Quantity::parse(one).unwrap(),
+                    Quantity::parse(other).unwrap(),
+                );
+                sum.add(&other);
+                let (text, _) = (sum.canonical(), sum.ceiling());
+                assert!(!text.is_empty());
+                sum.sub(&other);
+                let _ = (sum.canonical(), sum.thousandths());
+                let _ = sum.cmp(&other);
+            }
+        }
     }
 }
