@@ -10,7 +10,9 @@ use crate::status::Cause;
 
 use super::field::{At, Errors};
 use super::names::Names;
-use super::pods::{absent, is_standard_resource, items, resource_name, resource_value};
+use super::pods::{
+    absent, is_standard_resource, items, may_overcommit, resource_name, resource_value,
+};
 use super::quantity::Quantity;
 use super::{Cx, Strategy};
 
@@ -112,7 +114,7 @@ fn limit_names(errors: &mut Errors, amounts: &At, kind: &str) {
 }
 
 fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     for list in [
         "max",
         "min",
@@ -121,14 +123,9 @@ fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
         "maxLimitRequestRatio",
     ] {
         if let Some(map) = limit.value()[list].as_object() {
-            names.extend(
-                map.keys()
-                    .filter(|key| !names.contains(key))
-                    .collect::<Vec<_>>(),
-            );
+            names.extend(map.keys());
         }
     }
-    names.sort_unstable();
     for name in names {
         let read = |list: &str| {
             let skipped = is_pod && list.starts_with("default");
@@ -195,10 +192,8 @@ fn relations(errors: &mut Errors, limit: &At, is_pod: bool) {
                 &format!("ratio {} is less than 1", ratio.canonical()),
             );
         }
-        let overcommit = !name.starts_with("hugepages-")
-            && (!name.contains('/') || name.contains("kubernetes.io/"));
         if let (Some(default), Some(request)) = (&default, &request)
-            && !overcommit
+            && !may_overcommit(name)
             && default != request
         {
             let at = limit.field("defaultRequest");

@@ -17,17 +17,6 @@ use std::collections::BTreeMap;
 
 const STORAGE_CLASS: &str = ".storageclass.storage.k8s.io/";
 
-/// Kinds that a quota may name without `count/`.
-const ALIASED: &[&str] = &[
-    "configmaps",
-    "secrets",
-    "services",
-    "replicationcontrollers",
-    "resourcequotas",
-    "persistentvolumeclaims",
-    "pods",
-];
-
 /// Charges a creation, or what an update takes more than before, to the quotas of its namespace.
 pub(super) fn charge(
     s: &mut Session<'_>,
@@ -175,7 +164,7 @@ fn counts(row: &Resource, name: &str) -> bool {
             matches!(name, "persistentvolumeclaims" | "requests.storage")
                 || name.contains(STORAGE_CLASS)
         }
-        plural => ALIASED.contains(&plural) && name == plural,
+        plural => name == plural && pods::is_counted(plural),
     }
 }
 
@@ -256,7 +245,7 @@ fn object_count(row: &Resource) -> String {
 fn usage(row: &Resource, object: &Value) -> BTreeMap<String, Quantity> {
     let mut usage = BTreeMap::new();
     usage.insert(object_count(row), number(1));
-    if row.group.is_empty() && ALIASED.contains(&row.plural.as_str()) {
+    if row.group.is_empty() && pods::is_counted(&row.plural) {
         usage.insert(row.plural.to_string(), number(1));
     }
     match (row.group.as_str(), row.plural.as_str()) {

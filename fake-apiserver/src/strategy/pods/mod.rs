@@ -15,7 +15,9 @@ mod warnings;
 
 pub use containers::port_or_name;
 pub use defaults::{absent, aggregate, fill, items};
-pub use resources::{is_standard_resource, resource_name, resource_value};
+pub use resources::{
+    is_counted, is_standard_resource, may_overcommit, resource_name, resource_value,
+};
 pub use validation::{internal_toleration, node_selector, spec as validate_spec, tolerations};
 pub use warnings::{DEPRECATED_VOLUMES, host_name_warning, warnings};
 

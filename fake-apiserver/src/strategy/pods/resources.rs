@@ -11,7 +11,8 @@ use super::super::names::Names;
 use super::super::quantity::Quantity;
 use super::Pod;
 
-const STANDARD_RESOURCES: &[&str] = &[
+/// What Pods ask for and claims store, by the names of Kubernetes itself.
+const MEASURED: &[&str] = &[
     "cpu",
     "memory",
     "ephemeral-storage",
@@ -21,6 +22,12 @@ const STANDARD_RESOURCES: &[&str] = &[
     "limits.cpu",
     "limits.memory",
     "limits.ephemeral-storage",
+    "storage",
+    "requests.storage",
+];
+
+/// Objects and ports that a quota counts one by one, by its own names for them.
+const COUNTED: &[&str] = &[
     "pods",
     "resourcequotas",
     "services",
@@ -28,15 +35,24 @@ const STANDARD_RESOURCES: &[&str] = &[
     "secrets",
     "configmaps",
     "persistentvolumeclaims",
-    "storage",
-    "requests.storage",
     "services.nodeports",
     "services.loadbalancers",
 ];
 
+/// Whether a quota counts what has this name.
+pub fn is_counted(name: &str) -> bool {
+    COUNTED.contains(&name)
+}
+
+/// Whether more may be asked for than there is, so that requests and limits can differ.
+pub fn may_overcommit(name: &str) -> bool {
+    !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
+}
+
 /// Whether Kubernetes itself gave the name.
 pub fn is_standard_resource(name: &str) -> bool {
-    STANDARD_RESOURCES.contains(&name)
+    MEASURED.contains(&name)
+        || is_counted(name)
         || name.starts_with("hugepages-")
         || name.starts_with("requests.hugepages-")
 }
@@ -110,8 +126,7 @@ pub(super) fn resources(errors: &mut Errors, at: &At, pod: &Pod, pod_level: bool
     }
     for (name, request) in requests.entries() {
         each(errors, &request, name);
-        let overcommit = !name.starts_with("hugepages-")
-            && (!name.contains('/') || name.contains("kubernetes.io/"));
+        let overcommit = may_overcommit(name);
         let parse = |at: &At| Quantity::parse(at.text()).unwrap_or_else(|_| Quantity::zero());
         let limit = limits.key(name);
         if limit.is_set() {
@@ -187,20 +202,7 @@ pub fn resource_value(errors: &mut Errors, at: &At, name: &str) {
     if amount.is_negative() {
         errors.invalid(at, "must be greater than or equal to 0");
     }
-    let counted = is_extended(name)
-        || [
-            "pods",
-            "resourcequotas",
-            "services",
-            "replicationcontrollers",
-            "secrets",
-            "configmaps",
-            "persistentvolumeclaims",
-            "services.nodeports",
-            "services.loadbalancers",
-        ]
-        .contains(&name);
-    if counted && Quantity::parse(at.text()).is_ok_and(|q| q.whole().is_none()) {
+    if (is_extended(name) || is_counted(name)) && amount.whole().is_none() {
         errors.invalid(at, "must be an integer");
     }
 }
