@@ -1,6 +1,7 @@
 //! Instants as the API writes them: RFC 3339 in whole seconds (`Time`) or with six digits (`MicroTime`), always UTC.
 //!
-//! Owns conversions only; the current time is handed in by the caller.
+//! Owns conversions only, those of durations among them (`1m30s`, as Go's `time.ParseDuration` reads them); the current time
+//! is handed in by the caller.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -182,6 +183,97 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
+/// Reads a duration as Go does, in nanoseconds; the error is the library's.
+pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
+    let wrong = |what: &str| format!("time: {what} {}", quoted(text));
+    let invalid = || wrong("invalid duration");
+    let (negative, mut rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    match rest {
+        "0" => return Ok(0),
+        "" => return Err(invalid()),
+        _ => {}
+    }
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let (whole, after) = rest.split_at(digits(rest));
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => after.split_at(digits(after)),
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            return Err(invalid());
+        }
+        let number_begins = |c: char| c == '.' || c.is_ascii_digit();
+        let unit_len = after.find(number_begins).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_len);
+        let scale: u64 = match unit {
+            "" => return Err(wrong("missing unit in duration")),
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            other => {
+                let unknown = format!("unknown unit {} in duration", quoted(other));
+                return Err(wrong(&unknown));
+            }
+        };
+        total = measure(whole, fraction, scale)
+            .and_then(|amount| total.checked_add(amount))
+            .filter(|total| *total <= NANOSECONDS_MAX)
+            .ok_or_else(invalid)?;
+        rest = after;
+    }
+    match (negative, i64::try_from(total)) {
+        (false, nanoseconds) => nanoseconds.map_err(|_| invalid()),
+        (true, nanoseconds) => Ok(nanoseconds.map_or(i64::MIN, |number| -number)),
+    }
+}
+
+/// The most that a duration may come to on the way: below zero there is room for it.
+const NANOSECONDS_MAX: u64 = 1 << 63;
+
+/// `WHOLE.FRACTION` of a unit of so many nanoseconds; none if that is too much.
+fn measure(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
+    let whole: u64 = match whole {
+        "" => 0,
+        digits => digits.parse().ok()?,
+    };
+    // Digits that an integer has no room for come to nothing.
+    let (mut part, mut parts) = (0_u64, 1.0);
+    for digit in fraction.bytes() {
+        let more = u64::from(digit - b'0');
+        let next = part.checked_mul(10).and_then(|n| n.checked_add(more));
+        let Some(next) = next.filter(|next| *next <= NANOSECONDS_MAX) else {
+            break;
+        };
+        (part, parts) = (next, parts * 10.0);
+    }
+    let part = part as f64 * (scale as f64 / parts);
+    whole.checked_mul(scale)?.checked_add(part as u64)
+}
+
+/// A text in quotes as Go's package `time` has it: what is not ASCII byte by byte.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', byte as char]),
+            0..b' ' | 0x80.. => out.push_str(&format!("\\x{byte:02x}")),
+            _ => out.push(byte as char),
+        }
+    }
+    out.push('"');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +301,46 @@ mod tests {
             "2026-01-01T00:00:00",
         ] {
             assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a16_durations_are_those_of_go() {
+        for (text, want) in [
+            ("0", 0),
+            ("-0", 0),
+            ("500ms", 500_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            ("+.5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("3µs2us", 5_000),
+            ("-1s", -1_000_000_000),
+            ("-9223372036854775808ns", i64::MIN),
+            ("0.3333333333333333333333333h", 1_200_000_000_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(want), "{text}");
+        }
+        for (text, want) in [
+            ("", r#"invalid duration """#),
+            ("-", r#"invalid duration "-""#),
+            (".s", r#"invalid duration ".s""#),
+            ("s", r#"invalid duration "s""#),
+            ("1s ", r#"unknown unit "s " in duration "1s ""#),
+            ("5", r#"missing unit in duration "5""#),
+            ("1.5.5s", r#"missing unit in duration "1.5.5s""#),
+            ("1d", r#"unknown unit "d" in duration "1d""#),
+            ("1é", r#"unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#),
+            (
+                "9223372036854775808ns",
+                r#"invalid duration "9223372036854775808ns""#,
+            ),
+            (
+                "99999999999999999999h",
+                r#"invalid duration "99999999999999999999h""#,
+            ),
+        ] {
+            assert_eq!(parse_duration(text), Err(format!("time: {want}")), "{text}");
         }
     }
 }

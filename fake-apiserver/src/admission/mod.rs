@@ -21,6 +21,7 @@ use crate::json::Value;
 use crate::registry::{Registry, ResourceId};
 use crate::server::{Core, Halt, Session, WebhookReply};
 use crate::status::Status;
+use crate::time::parse_duration;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -104,10 +105,7 @@ fn accept(s: &mut Session<'_>, attributes: &Attributes<'_>, object: Value) -> Re
         return Ok(object);
     }
     // Built-in types have an apiVersion and a kind of their own.
-    if let Some(map) = object.as_object_mut() {
-        map.insert("kind", &row.kind);
-        map.insert("apiVersion", row.api_version());
-    }
+    row.set_type(&mut object);
     Ok(object)
 }
 
@@ -138,16 +136,45 @@ fn grants<'s>(s: &'s Session<'_>) -> auth::Stored<'s> {
     auth::Stored::new(s.core)
 }
 
-/// How much time the request has left.
-fn time_left(s: &Session<'_>) -> Duration {
-    let end = webhooks::deadline(s);
-    let left = (end.0 - s.now.0).max(0);
-    Duration::from_micros(left as u64)
+/// The most that any request may take (FC2).
+const REQUEST_MAX: Duration = Duration::from_secs(60);
+
+/// The most that the handler of a write may take; deletions of collections have no such handler (D13, G9).
+const WRITE_MAX: Duration = Duration::from_secs(34);
+
+/// How long the request may take in all: the client may ask for less than there is.
+fn allotted(s: &Session<'_>) -> Duration {
+    let asked = parse_duration(s.request.query.text("timeout"));
+    let asked = asked.ok().and_then(|nanos| u64::try_from(nanos).ok());
+    match asked.map(Duration::from_nanos) {
+        None | Some(Duration::ZERO) => REQUEST_MAX,
+        Some(asked) => asked.min(REQUEST_MAX),
+    }
 }
 
-/// The answer of a request whose own deadline passed while a webhook was asked (AD4b): JSON
-/// that calls itself text.
-fn request_timeout() -> Status {
+/// Whether the handler gives up before the server does.
+fn ends_in_handler(s: &Session<'_>) -> bool {
+    let info = &s.request.info;
+    let handled = matches!(info.verb.as_str(), "create" | "update" | "patch" | "delete");
+    handled && WRITE_MAX < allotted(s)
+}
+
+/// How much time the request has left for a call that it makes now.
+fn time_left(s: &Session<'_>) -> Duration {
+    let all = match ends_in_handler(s) {
+        true => WRITE_MAX,
+        false => allotted(s),
+    };
+    all.saturating_sub(s.attempt.clock - s.attempt.started)
+}
+
+/// The answer of a request whose time passed while a webhook was asked: the handler's own, or (AD4b) that of the server
+/// around it, JSON that calls itself text.
+fn request_timeout(s: &Session<'_>) -> Status {
+    if ends_in_handler(s) {
+        let why = "request did not complete within requested timeout - context deadline exceeded";
+        return Status::timeout(why, 0);
+    }
     let message = "Timeout: request did not complete within the allotted timeout";
     let body = format!(
         "{{\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"{message}\",\"reason\":\"Timeout\",\"details\":{{}},\"code\":504}}"

@@ -62,6 +62,16 @@ impl World {
         self.server.answer(&mut cx, call, reply)
     }
 
+    /// Lets time pass.
+    fn wait(&mut self, seconds: u64) -> Vec<Output> {
+        self.now = self.now + std::time::Duration::from_secs(seconds);
+        let mut cx = Cx {
+            now: self.now,
+            ids: &mut self.ids,
+        };
+        self.server.advance(&mut cx)
+    }
+
     /// A webhook configuration for ConfigMaps with hooks of these names.
     fn configure(&mut self, kind: &str, hooks: &[(&str, Value)]) {
         let hooks: Vec<Value> = hooks
@@ -292,6 +302,46 @@ fn ad4_a_failed_call_refuses_unless_failures_are_ignored() {
     let calls = called(&world.create("x"));
     let (code, _) = replied(&world.answer(calls[0].0, WebhookReply::TimedOut));
     assert_eq!(code, 201);
+}
+
+#[test]
+fn d13_the_calls_of_a_write_share_its_time() {
+    let patient = json!({"failurePolicy": "Ignore", "timeoutSeconds": 30});
+    let hooks = ["a.example.com", "b.example.com"].map(|name| (name, patient.clone()));
+    let mut world = World::new();
+    world.configure("MutatingWebhookConfiguration", &hooks);
+    assert_eq!(called(&world.create("x")).len(), 1);
+    let began = world.now;
+    let seconds = |n: u64| began + std::time::Duration::from_secs(n);
+    assert_eq!(world.server.next_deadline(), Some(seconds(30)));
+    let outputs = world.wait(30);
+    assert!(called(&outputs)[0].1.contains("b.example.com"));
+    assert_eq!(world.server.next_deadline(), Some(seconds(34)));
+    let (code, status) = replied(&world.wait(4));
+    assert_eq!((code, status.str_at(&["reason"])), (504, "Timeout"));
+    assert_eq!(
+        status.str_at(&["message"]),
+        "Timeout: request did not complete within requested timeout - context deadline exceeded"
+    );
+    let target = "/api/v1/namespaces/default/configmaps/x";
+    let found = world.submit("GET", target, &Value::Null);
+    assert_eq!(replied(&found).0, 404, "nothing is stored");
+}
+
+#[test]
+fn ad4b_a_client_may_ask_for_less_time_than_a_second() {
+    let mut world = World::new();
+    world.configure(
+        "MutatingWebhookConfiguration",
+        &[("a.example.com", Value::object())],
+    );
+    let target = "/api/v1/namespaces/default/configmaps?timeout=1ms500us";
+    let began = world.now;
+    world.submit("POST", target, &json!({"metadata": {"name": "x"}}));
+    let deadline = Timestamp(began.micros() + 1_500);
+    assert_eq!(world.server.next_deadline(), Some(deadline));
+    let (code, status) = replied(&world.wait(1));
+    assert_eq!((code, status.get("kind")), (504, None));
 }
 
 #[test]

@@ -14,7 +14,6 @@ use crate::ids::Ids;
 use crate::json::{self, Value};
 use crate::server::{Halt, OutCall, Session, WebhookReply};
 use crate::status::{Status, go_quote};
-use crate::time::Timestamp;
 use std::time::Duration;
 
 /// One webhook of a configuration.
@@ -140,6 +139,9 @@ fn prepare(
     let seconds = hook.timeout_seconds();
     let url = review::with_timeout(&review::address(client), seconds);
     let left = super::time_left(s);
+    if left.is_zero() {
+        return Err(super::request_timeout(s).into());
+    }
     let own = Duration::from_secs(u64::try_from(seconds).unwrap_or(10));
     Ok(Prepared {
         call: OutCall {
@@ -234,7 +236,7 @@ fn call_mutating(
     };
     let verdict = match verdict {
         Ok(verdict) => verdict,
-        Err(CallError::RequestTimeout) => return Err(super::request_timeout().into()),
+        Err(CallError::RequestTimeout) => return Err(super::request_timeout(s).into()),
         Err(CallError::Failed(_)) if hook.ignores_failures() => return Ok(false),
         Err(CallError::Failed(error)) => return Err(hook.failed(&error).into()),
     };
@@ -310,7 +312,7 @@ pub(super) fn validate(
                 warn(s, &verdict);
                 (!verdict.allowed).then(|| review::denial(hook.name(), &verdict.result))
             }
-            Err(CallError::RequestTimeout) => Some(super::request_timeout()),
+            Err(CallError::RequestTimeout) => Some(super::request_timeout(s)),
             Err(CallError::Failed(_)) if hook.ignores_failures() => None,
             Err(CallError::Failed(error)) => Some(hook.failed(&error)),
         };
@@ -328,15 +330,4 @@ fn unreachable_hook(prepared: &Prepared, error: &str) -> CallError {
         "failed to call webhook: Post {}: {error}",
         go_quote(&prepared.url)
     ))
-}
-
-/// How long a request may take in all (FC2).
-pub(super) fn deadline(s: &Session<'_>) -> Timestamp {
-    let asked = s.request.query.text("timeout");
-    let seconds = asked
-        .strip_suffix('s')
-        .and_then(|text| text.parse::<i64>().ok())
-        .filter(|seconds| (1..=60).contains(seconds))
-        .unwrap_or(60);
-    Timestamp(s.now.0 + seconds * 1_000_000)
 }

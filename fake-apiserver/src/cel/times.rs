@@ -34,50 +34,9 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Stamp> {
 
 /// Reads a Go duration such as `1h30m`, or one of `strfmt`'s such as `2 days`; in nanoseconds.
 pub(super) fn parse_duration(text: &str) -> Option<i64> {
-    go_duration(text).or_else(|| long_duration(text))
-}
-
-fn go_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total: f64 = 0.0;
-    let mut exact: i128 = 0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number = &rest[..end];
-        if number.is_empty() || number == "." || number.matches('.').count() > 1 {
-            return None;
-        }
-        rest = &rest[end..];
-        let unit_end = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        let unit: i128 = match &rest[..unit_end] {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        rest = &rest[unit_end..];
-        match number.parse::<i64>() {
-            Ok(whole) => exact += i128::from(whole) * unit,
-            Err(_) => total += number.parse::<f64>().ok()? * unit as f64,
-        }
-    }
-    let nanos = i64::try_from(exact + total as i128).ok()?;
-    Some(if negative { -nanos } else { nanos })
+    crate::time::parse_duration(text)
+        .ok()
+        .or_else(|| long_duration(text))
 }
 
 fn long_duration(text: &str) -> Option<i64> {

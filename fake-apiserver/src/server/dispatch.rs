@@ -11,7 +11,7 @@ use crate::request::Accept;
 use crate::request::media::{Encoding, Form};
 use crate::status::Status;
 use crate::table::IncludeObject;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, parse_duration};
 
 /// Media types of a watch (W1).
 const STREAMS: &str =
@@ -183,50 +183,14 @@ fn check_names(s: &Session<'_>, row: &Resource) -> Result<(), Status> {
 /// D13: a bad `timeout` is refused for everything but watches.
 fn check_timeout(s: &Session<'_>) -> Result<(), Status> {
     let text = s.request.query.text("timeout");
-    if text.is_empty() || s.request.info.verb == "watch" || duration_like(text) {
+    if text.is_empty() || s.request.info.verb == "watch" {
         return Ok(());
     }
-    let number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let what = if number && text != "." {
-        "missing unit in duration"
-    } else {
-        "invalid duration"
-    };
-    Err(Status::bad_request(format!(
-        "invalid timeout specified in the request URL - time: {what} {}",
-        crate::status::go_quote(text)
-    )))
-}
-
-/// Whether Go's `time.ParseDuration` takes it.
-fn duration_like(text: &str) -> bool {
-    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if rest == "0" {
-        return true;
-    }
-    if rest.is_empty() {
-        return false;
-    }
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
-        let (number, unit) = rest.split_at(digits);
-        if number.parse::<f64>().is_err() {
-            return false;
-        }
-        let units = ["ns", "us", "µs", "ms", "s", "m", "h"];
-        let Some(length) = units
-            .iter()
-            .filter(|name| unit.starts_with(**name))
-            .map(|name| name.len())
-            .max()
-        else {
-            return false;
-        };
-        rest = &unit[length..];
-    }
-    true
+    parse_duration(text).map(drop).map_err(|why| {
+        Status::bad_request(format!(
+            "invalid timeout specified in the request URL - {why}"
+        ))
+    })
 }
 
 fn find(s: &Session<'_>) -> Option<Arc<Resource>> {

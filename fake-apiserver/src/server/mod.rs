@@ -444,7 +444,7 @@ impl ApiServer {
         let Some(mut parked) = self.parked.remove(&open.id) else {
             return;
         };
-        if parked.attempt.note_reply(open.index, reply) {
+        if parked.attempt.note_reply(open.index, reply, cx.now) {
             self.run(cx, open.id, parked);
         } else {
             self.parked.insert(open.id, parked);

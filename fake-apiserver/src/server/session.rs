@@ -100,8 +100,13 @@ pub struct Attempt {
     pub done_objects: Vec<Arc<Object>>,
     draws: Vec<Draw>,
     drawn: usize,
-    calls: Vec<(OutCall, Option<WebhookReply>)>,
+    /// Calls, each with its reply and the time that came.
+    calls: Vec<(OutCall, Option<(WebhookReply, Timestamp)>)>,
     called: usize,
+    /// How far this run has come in time: it has heard the replies that came until then.
+    pub(crate) clock: Timestamp,
+    /// Where the clock begins: with the steps that are done.
+    resumes: Timestamp,
     /// Calls by the order in which they were answered.
     arrivals: Vec<usize>,
 }
@@ -118,6 +123,8 @@ impl Attempt {
             drawn: 0,
             calls: Vec::new(),
             called: 0,
+            clock: started,
+            resumes: started,
             arrivals: Vec::new(),
         }
     }
@@ -127,12 +134,13 @@ impl Attempt {
         self.warnings = Warnings::default();
         self.drawn = 0;
         self.called = 0;
+        self.clock = self.resumes;
     }
 
     /// Notes a reply; true once none is missing.
-    pub(crate) fn note_reply(&mut self, index: usize, reply: WebhookReply) -> bool {
+    pub(crate) fn note_reply(&mut self, index: usize, reply: WebhookReply, now: Timestamp) -> bool {
         if let Some((_, slot)) = self.calls.get_mut(index) {
-            slot.get_or_insert(reply);
+            slot.get_or_insert((reply, now));
             self.arrivals.push(index);
         }
         self.calls.iter().all(|(_, reply)| reply.is_some())
@@ -154,6 +162,7 @@ impl Attempt {
         self.arrivals.clear();
         self.drawn = 0;
         self.called = 0;
+        self.resumes = self.clock;
     }
 
     fn replies(&mut self, calls: Vec<OutCall>) -> Result<Vec<WebhookReply>, Halt> {
@@ -167,12 +176,14 @@ impl Attempt {
                 .extend(calls.iter().map(|call| (call.clone(), None)));
         }
         let now = &self.calls[from..from + calls.len()];
-        let replies: Vec<WebhookReply> = now.iter().filter_map(|(_, r)| r.clone()).collect();
-        if replies.len() < calls.len() {
+        let came: Vec<_> = now.iter().filter_map(|(_, came)| came.clone()).collect();
+        if came.len() < calls.len() {
             return Err(Halt::Calls(calls));
         }
         self.called = from + calls.len();
-        Ok(replies)
+        let times = came.iter().map(|(_, time)| *time);
+        self.clock = times.fold(self.clock, Timestamp::max);
+        Ok(came.into_iter().map(|(reply, _)| reply).collect())
     }
 
     /// The last `count` calls in the order of their answers, as indices among them (AD9).
