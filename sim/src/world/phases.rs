@@ -2,7 +2,7 @@
 //!
 //! **Settled** = faults off, workload done, no message in flight, every cache caught up, every replica running, and for
 //! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`, and no replica
-//! heard of such a change. The window is raised to the longest requeue seen, up to its cap.
+//! heard of such a change, or late of a failure. The window is raised to the longest requeue seen, up to its cap.
 //! **Forced reconcile** = the last event of each object is delivered again, then every watch expires (410, relist), then
 //! every replica is restarted; each has its time to come to rest.
 //!
@@ -24,7 +24,7 @@ const FAULTS_US: u64 = 30_000_000;
 const FORCED_US: u64 = 30_000_000;
 const FORCED_US_MAX: u64 = 300_000_000;
 
-/// A refusal that was on its way for longer than this is news to whoever gets it.
+/// A failure that was on its way for longer than this is news to whoever gets it.
 const LATE_US: u64 = 1_000_000;
 
 /// The parts of the forced reconcile, by what has been done.
@@ -39,7 +39,7 @@ enum Forced {
 pub(super) struct Progress {
     pub(super) phase: Phase,
     /// When something changed last, or somebody heard of a change.
-    pub(super) last_change: SimTime,
+    last_change: SimTime,
     /// The last change that counts.
     changed: u64,
     /// Which collections each start of a replica has listed since the last change that counts.
@@ -90,9 +90,14 @@ impl Progress {
         self.phase == Phase::Safety
     }
 
+    /// Something changed, or somebody heard of it: the settle window begins anew.
+    pub(super) fn news(&mut self) {
+        self.last_change = entropy::now();
+    }
+
     /// A change that counts was written.
     pub(super) fn change(&mut self, revision: u64) {
-        self.last_change = entropy::now();
+        self.news();
         self.changed = revision;
         self.listed.clear();
     }
@@ -100,7 +105,7 @@ impl Progress {
     /// A watch event has arrived. One of a later change, which does not count, is no news.
     pub(super) fn heard(&mut self, revision: Revision) {
         if revision.0 <= self.changed {
-            self.last_change = entropy::now();
+            self.news();
         }
     }
 
@@ -112,17 +117,19 @@ impl Progress {
         (group, resource): (&str, &str),
         revision: Revision,
     ) {
+        if revision.0 < self.changed {
+            return;
+        }
         let of = (replica, incarnation, group.to_owned(), resource.to_owned());
-        if revision.0 >= self.changed && self.listed.insert(of) {
-            self.last_change = entropy::now();
+        if self.listed.insert(of) {
+            self.news();
         }
     }
 
-    /// A conflict has arrived: the one who hears late that his write was refused tries again only now.
-    pub(super) fn refused(&mut self, sent: SimTime) {
-        let now = entropy::now();
-        if now.0.saturating_sub(sent.0) > LATE_US {
-            self.last_change = now;
+    /// A request has failed: the one who hears late of it tries again only now.
+    pub(super) fn failed(&mut self, sent: SimTime) {
+        if entropy::now().0.saturating_sub(sent.0) > LATE_US {
+            self.news();
         }
     }
 }

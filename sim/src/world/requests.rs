@@ -431,6 +431,10 @@ impl World<'_> {
         if answer.is_err() {
             self.connect_elsewhere(replica);
         }
+        let failed = answer.is_err() || matches!(request.status, 409 | 429 | 500..);
+        if failed && request.call.resource != "leases" {
+            self.progress.failed(request.sent);
+        }
         if answer.is_ok() {
             let step = self.record(Event::ReplyDelivered {
                 replica,
@@ -462,9 +466,6 @@ impl World<'_> {
                     self.knowledge
                         .saw_object(replica, request.reconcile, key, revision, step);
                 }
-            }
-            if request.status == 409 && request.call.resource != "leases" {
-                self.progress.refused(request.sent);
             }
             if request.call.verb == "watch" && request.status == 200 {
                 self.watch_arrived(WatchId(id.0), id, step);

@@ -144,7 +144,7 @@ impl World<'_> {
         let replica = request.replica;
         let wrote = !answered.effects.is_empty();
         if wrote {
-            self.progress.last_change = entropy::now();
+            self.progress.news();
         }
         let moved = self.record(Event::ServiceCommitted {
             replica,
@@ -175,7 +175,7 @@ impl World<'_> {
         let effects = self.services[at].machine.work(entropy::now());
         let service = self.services[at].name.clone();
         if !effects.is_empty() {
-            self.progress.last_change = entropy::now();
+            self.progress.news();
         }
         self.record(Event::ServiceWorked { service, effects });
         self.offer_service(at);

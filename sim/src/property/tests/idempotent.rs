@@ -128,6 +128,55 @@ fn news_that_arrives_after_the_settle_window_is_acted_upon_before_all_is_settled
     assert!(settled.expect("they settle").0 >= expected, "{settled:?}");
 }
 
+#[test]
+fn the_one_who_hears_late_of_a_refusal_has_time_to_try_again_before_all_is_settled() {
+    let patient = operator(|cx: OperatorContext| async move {
+        let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some("made".into());
+        while api.create(&PostParams::default(), &map).await.is_err() {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut setup = setup(patient, 1);
+    setup.workload = vec![poke(
+        10_000,
+        json!({"metadata": {"annotations": {"a": "1"}}}),
+    )];
+    setup.timing.request = DurationRange::fixed(Duration::from_secs(35));
+    setup.faults.from = vec![Fault::Refuse {
+        on: crate::setup::RequestFilter {
+            verbs: vec!["create".into()],
+            ..Default::default()
+        },
+        status: 429,
+        retry_after_s: Some(30),
+    }];
+    setup.faults.at_most = 1;
+    let runs = check(setup, None);
+    let refused = runs.iter().filter(|run| {
+        let events = &run.trace.records;
+        events
+            .iter()
+            .any(|record| matches!(record.event, Event::RequestRefused { .. }))
+    });
+    assert!(refused.count() > 0, "the fault struck nowhere");
+    for run in runs {
+        let made = run
+            .trace
+            .records
+            .iter()
+            .find(|record| matches!(record.event, Event::RequestCommitted { status: 201, .. }));
+        let settled = run.verdict.settled.expect("they settle");
+        assert!(
+            made.is_some_and(|made| made.at < settled),
+            "seed {}",
+            run.trace.tape.seed
+        );
+    }
+}
+
 /// What it does each time it lists again, and each time it starts, but for the first.
 #[derive(Clone, Copy, PartialEq)]
 enum Habit {
