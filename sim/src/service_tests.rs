@@ -45,7 +45,7 @@ fn run(setup: Setup, seed: u64) -> Run {
     prepared.run(&Input::Seed(seed), RunOptions::default())
 }
 
-fn cloud() -> ServiceSetup {
+pub(crate) fn cloud() -> ServiceSetup {
     let cleanup = DurationRange::fixed(Duration::from_secs(30));
     ServiceSetup::new(
         "cloud",
@@ -56,7 +56,7 @@ fn cloud() -> ServiceSetup {
     )
 }
 
-fn on_cloud() -> RequestFilter {
+pub(crate) fn on_cloud() -> RequestFilter {
     RequestFilter {
         services: vec!["cloud".into()],
         ..RequestFilter::default()
@@ -64,7 +64,7 @@ fn on_cloud() -> RequestFilter {
 }
 
 /// Makes a volume of no name until it is told that there is one.
-fn maker(keyed: bool) -> OperatorFn {
+pub(crate) fn maker(keyed: bool) -> OperatorFn {
     operator(move |cx: OperatorContext| async move {
         let mut cloud = cx.service("cloud");
         if keyed {

@@ -2,7 +2,7 @@
 //! cloud without a key, and one with.
 
 use super::*;
-use crate::service::{ServiceKind, ServiceSetup};
+use crate::service_tests::{cloud, maker, on_cloud};
 
 /// Makes the child before it has looked, and notes that it has.
 async fn make(map: Arc<ConfigMap>, ctx: Ctx, fixed_name: bool) -> Done {
@@ -61,37 +61,12 @@ pub(super) fn unique_effect_fires_on_a_second_child_and_not_on_a_fixed_name() {
     check(with(true), None);
 }
 
-/// Makes a volume of no name until it is told that there is one.
-fn volume(keyed: bool) -> crate::operator::OperatorFn {
-    operator(move |cx: OperatorContext| async move {
-        let mut cloud = cx.service("cloud");
-        if keyed {
-            cloud = cloud.keyed("the volume");
-        }
-        while !matches!(cloud.request("POST", "/volumes", json!({"size": 1})).await, Ok(reply) if reply.is_success())
-        {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        std::future::pending::<()>().await;
-    })
-}
-
 pub(super) fn unique_effect_fires_on_a_second_volume_and_not_on_one_with_a_key() {
     let with = |keyed| {
         let mut setup = with(true);
-        setup.operators[0].run = volume(keyed);
-        let cleanup = DurationRange::fixed(Duration::from_secs(1));
-        let cloud = ServiceKind::Cloud {
-            cleanup,
-            limit: None,
-        };
-        setup.services = vec![ServiceSetup::new("cloud", cloud)];
-        setup.faults.from = vec![Fault::LoseReply {
-            on: crate::setup::RequestFilter {
-                services: vec!["cloud".into()],
-                ..Default::default()
-            },
-        }];
+        setup.operators[0].run = maker(keyed);
+        setup.services = vec![cloud()];
+        setup.faults.from = vec![Fault::LoseReply { on: on_cloud() }];
         setup
     };
     let runs = check_seeds(with(false), Some("unique-effect"), 60);
