@@ -95,8 +95,7 @@ impl Property for BoundedQueue {
             _ => return,
         };
         if count > self.at_most {
-            let name = view.trace.replicas.get(replica.0 as usize);
-            let name = name.map_or("a replica", String::as_str);
+            let name = view.name_of(replica);
             let about = About {
                 replica: Some(replica),
                 ..About::default()

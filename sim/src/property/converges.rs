@@ -104,8 +104,7 @@ fn most(made: &Made, view: &View<'_>) -> String {
     let Some(((replica, call), steps)) = most_often(made) else {
         return String::new();
     };
-    let name = view.trace.replicas.get(replica.0 as usize);
-    let name = name.map_or("a replica", String::as_str);
+    let name = view.name_of(*replica);
     format!("; {name} asked {} times: {call}", steps.len())
 }
 

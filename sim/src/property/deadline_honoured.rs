@@ -139,8 +139,7 @@ impl DeadlineHonoured {
             let Some(open) = self.open.remove(&id) else {
                 continue;
             };
-            let name = view.trace.replicas.get(open.replica.0 as usize);
-            let name = name.map_or("a replica", String::as_str);
+            let name = view.name_of(open.replica);
             let mut because = vec![open.step];
             let mut message = format!(
                 "{name} reconciles {} for longer than {:?}",

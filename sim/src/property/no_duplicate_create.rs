@@ -83,13 +83,15 @@ impl Property for NoDuplicateCreate {
                     .is_none_or(|object| object.uid() != elder.uid() || object.is_terminating());
                 let key = view.key_of(elder);
                 let has = |seen: Option<Revision>| seen.is_some_and(|at| at.0 >= elder.revision);
-                if gone || has(view.knowledge.cached(sent.replica, &key, sent.step)) {
+                let cached = view.knowledge.cached(sent.replica, &key, sent.step);
+                if gone || has(cached) {
                     *known += usize::from(*known == i);
                     if gone {
                         continue;
                     }
                 }
-                if has(view.seen_by(sent.replica, sent.reconcile, &key, sent.step)) {
+                let read = sent.reconcile.and_then(|id| view.knowledge.read(id, &key));
+                if has(read.or(cached)) {
                     continue;
                 }
                 let twin = view.key_of(entry);

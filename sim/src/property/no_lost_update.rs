@@ -133,8 +133,7 @@ impl NoLostUpdate {
 
     /// A replica's write in words, with what it is based on.
     fn writer(&self, sent: &SentRequest, object: &ObjectKey, view: &View<'_>) -> Writer {
-        let name = view.trace.replicas.get(sent.replica.0 as usize);
-        let what = format!("{}'s {}", name.map_or("", String::as_str), sent.call);
+        let what = format!("{}'s {}", view.name_of(sent.replica), sent.call);
         let Some(base) = sent.base else {
             return Writer {
                 what,

@@ -148,8 +148,7 @@ impl Property for NoStall {
             Event::Blocked { replica, for_us } => {
                 let silent = Duration::from_micros(*for_us);
                 if silent > self.silence.over && !self.silence.ignore.contains(&Wait::Pause) {
-                    let name = view.trace.replicas.get(replica.0 as usize);
-                    let name = name.map_or("", String::as_str);
+                    let name = view.name_of(*replica);
                     let message = format!(
                         "{name} is silent for {silent:?} and waits for {}: it blocked its thread",
                         Wait::Pause
@@ -217,8 +216,7 @@ impl NoStall {
         if let Some((at, step)) = self.stood.get(&open.replica)
             && *at >= open.heard
         {
-            let name = view.trace.replicas.get(open.replica.0 as usize);
-            let name = name.map_or("", String::as_str);
+            let name = view.name_of(open.replica);
             return (Wait::Pause, format!(": {name} was paused"), Some(*step));
         }
         if let Some((_, call)) = open.asked.first().and_then(|id| self.requests.get(id)) {

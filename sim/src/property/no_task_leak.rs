@@ -34,13 +34,12 @@ impl Property for NoTaskLeak {
                 tasks,
                 spawned_at,
             } => {
-                let name = view.trace.replicas.get(replica.0 as usize);
                 let about = About {
                     replica: Some(*replica),
                     because: self.told.get(replica).copied().into_iter().collect(),
                     ..About::default()
                 };
-                let name = name.map_or("a replica", String::as_str);
+                let name = view.name_of(*replica);
                 let (noun, verb) = match tasks {
                     1 => ("task", "runs"),
                     _ => ("tasks", "run"),

@@ -82,13 +82,13 @@ impl NoWriteAfterDeposed {
         if ignored || carried || sent.has_precondition(view) {
             return;
         }
-        let name = view.replicas.iter().find(|one| one.id == sent.replica);
-        let (Some(replica), Some(held)) = (name, self.held.get(&sent.replica)) else {
+        let Some(held) = self.held.get(&sent.replica) else {
             return;
         };
+        let replica = view.name_of(sent.replica);
         let lost = |lease: &ObjectKey| {
             let (holder, step) = self.holders.get(lease)?;
-            (!holder.is_empty() && *holder != replica.name).then_some((holder, *step))
+            (!holder.is_empty() && *holder != *replica).then_some((holder, *step))
         };
         let taken: Option<Vec<_>> = held.iter().map(lost).collect();
         let Some((holder, step)) = taken.and_then(|taken| taken.into_iter().max_by_key(|t| t.1))
@@ -100,8 +100,8 @@ impl NoWriteAfterDeposed {
             false => "it carries no version",
         };
         let message = format!(
-            "{} of {} lands after {holder} has become the leader: {when}",
-            sent.call, replica.name
+            "{} of {replica} lands after {holder} has become the leader: {when}",
+            sent.call
         );
         let about = About {
             object: Some(object),

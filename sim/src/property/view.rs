@@ -7,7 +7,7 @@ use fake_apiserver::json::Value;
 use fake_apiserver::server::ApiServer;
 use fake_apiserver::store::{Entry, Object};
 
-use crate::event::{Effect, Event, ObjectKey, Phase, ReconcileId, ReplicaId, Revision, StepId};
+use crate::event::{Effect, Event, ObjectKey, Phase, ReplicaId, Revision};
 use crate::knowledge::Knowledge;
 use crate::property::reference::Reference;
 use crate::setup::Setup;
@@ -199,25 +199,20 @@ impl View<'_> {
         of.flat_map(|(_, effects)| effects)
     }
 
+    /// What a replica is called.
+    pub fn name_of(&self, replica: ReplicaId) -> &str {
+        let names = &self.trace.replicas;
+        names
+            .get(replica.0 as usize)
+            .map_or("a replica", String::as_str)
+    }
+
     /// The operator of a replica.
     pub fn operator_of(&self, replica: ReplicaId) -> &str {
         self.replicas
             .iter()
             .find(|one| one.id == replica)
             .map_or("", |one| one.operator.as_str())
-    }
-
-    /// The newest version of an object that a reconcile had read; where it had read none, what its replica's cache held at
-    /// a step.
-    pub(crate) fn seen_by(
-        &self,
-        replica: ReplicaId,
-        reconcile: Option<ReconcileId>,
-        object: &ObjectKey,
-        at: StepId,
-    ) -> Option<Revision> {
-        let read = reconcile.and_then(|id| self.knowledge.read(id, object));
-        read.or_else(|| self.knowledge.cached(replica, object, at))
     }
 
     /// An object as it was at a revision; none if it was not there.

@@ -15,7 +15,7 @@ use fake_apiserver::store::Entry;
 
 use super::outside::Outside;
 use super::scope::Scope;
-use crate::event::{Event, Phase, ReconcileId, ReplicaId, RequestId, Who};
+use crate::event::{Event, Phase, ReconcileId, RequestId, Who};
 use crate::property::View;
 use crate::time::SimTime;
 use crate::trace::Record;
@@ -66,7 +66,7 @@ impl History {
             } if self.keeps_requests => {
                 self.request_at.insert(*request, self.requests.len());
                 self.requests.push(json!({
-                    "replica": name(view, *replica),
+                    "replica": view.name_of(*replica),
                     "operator": view.operator_of(*replica),
                     "verb": call.verb.as_str(),
                     "resource": call.resource.as_str(),
@@ -98,7 +98,7 @@ impl History {
                 self.reconcile_at.insert(*reconcile, self.reconciles.len());
                 self.reconciles.push(json!({
                     "id": number(Some(*reconcile)),
-                    "replica": name(view, *replica),
+                    "replica": view.name_of(*replica),
                     "operator": view.operator_of(*replica),
                     "object": object.as_str(),
                     "reason": reason.as_str(),
@@ -118,24 +118,24 @@ impl History {
     }
 
     /// The list that a variable is.
-    fn list(&self, variable: &str) -> Option<Vec<&Value>> {
+    fn list(&self, variable: &str) -> Option<Box<dyn Iterator<Item = &Value> + '_>> {
         let outside = &self.outside;
         Some(match variable {
-            "writes" => self.writes.iter().collect(),
-            "requests" => self.requests.iter().collect(),
-            "reconciles" => self.reconciles.iter().collect(),
-            "effects" => outside.effects.iter().collect(),
-            "calls" => outside.calls.iter().collect(),
-            "spans" => outside.spans.iter().collect(),
-            "logs" => outside.logs.iter().collect(),
-            "metrics" => outside.metrics().collect(),
+            "writes" => Box::new(self.writes.iter()),
+            "requests" => Box::new(self.requests.iter()),
+            "reconciles" => Box::new(self.reconciles.iter()),
+            "effects" => Box::new(outside.effects.iter()),
+            "calls" => Box::new(outside.calls.iter()),
+            "spans" => Box::new(outside.spans.iter()),
+            "logs" => Box::new(outside.logs.iter()),
+            "metrics" => Box::new(outside.metrics()),
             _ => return None,
         })
     }
 
     fn note_writes(&mut self, record: &Record, view: &View<'_>) {
         let (by, operator) = match record.event.who() {
-            Who::Replica(replica) => (name(view, replica), view.operator_of(replica)),
+            Who::Replica(replica) => (view.name_of(replica), view.operator_of(replica)),
             Who::Workload => ("workload", ""),
             Who::ControlPlane => ("control-plane", ""),
             Who::World => ("world", ""),
@@ -164,11 +164,6 @@ impl History {
             }));
         }
     }
-}
-
-pub(super) fn name<'v>(view: &'v View<'_>, replica: ReplicaId) -> &'v str {
-    let of = view.replicas.iter().find(|one| one.id == replica);
-    of.map_or("", |one| one.name.as_str())
 }
 
 pub(super) fn span(at: SimTime) -> String {
@@ -251,7 +246,7 @@ impl<'v> Bindings<'v> for Bound<'v> {
         let kinds = || self.scope.kinds.keys();
         if let Some(item) = self.scope.histories.get(name) {
             let list = self.history.list(name)?;
-            let values = list.into_iter().map(|one| Val::of(one, Some(item)));
+            let values = list.map(|one| Val::of(one, Some(item)));
             return Some(Val::list(values.collect()));
         }
         Some(match name {

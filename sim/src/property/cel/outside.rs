@@ -10,7 +10,7 @@ use fake_apiserver::cel::Checked;
 use fake_apiserver::json;
 use fake_apiserver::json::Value;
 
-use super::history::{name, number, span};
+use super::history::{number, span};
 use crate::event::{EffectKind, Event, ReplicaId, RequestId};
 use crate::property::View;
 use crate::telemetry::{Exposition, SpanSeen};
@@ -85,7 +85,7 @@ impl Outside {
                 self.call_at.insert(*request, self.calls.len());
                 self.calls.push(json!({
                     "service": service.as_str(),
-                    "replica": name(view, *replica),
+                    "replica": view.name_of(*replica),
                     "operator": view.operator_of(*replica),
                     "reconcile": number(*reconcile),
                     "method": method.as_str(),
@@ -120,7 +120,7 @@ impl Outside {
         };
         let (by, operator) = match &record.event {
             Event::ServiceCommitted { replica, .. } => {
-                (name(view, *replica), view.operator_of(*replica))
+                (view.name_of(*replica), view.operator_of(*replica))
             }
             _ => ("", ""),
         };
@@ -215,7 +215,7 @@ fn log_of(view: &View<'_>, line: &LogLine) -> Value {
 fn samples(view: &View<'_>, replica: ReplicaId, read: &Exposition, at: SimTime) -> Vec<Value> {
     let of = |sample: &crate::telemetry::Sample| {
         json!({
-            "replica": name(view, replica),
+            "replica": view.name_of(replica),
             "operator": view.operator_of(replica),
             "name": sample.name.as_str(),
             "labels": texts(&sample.labels),
