@@ -96,6 +96,16 @@ impl InFlight {
     pub(super) fn is_committed(&self) -> bool {
         self.committed
     }
+
+    /// Whether it may be tried again after what its client was told. That an object is there already is an answer, and
+    /// a Lease is fought for all the time.
+    fn was_refused(&self) -> bool {
+        let refused = match self.status {
+            409 => reason_of(&self.learnt) != "AlreadyExists",
+            status => matches!(status, 429 | 500..),
+        };
+        refused && self.call.resource != "leases"
+    }
 }
 
 /// What is read of a `Status`.
@@ -104,6 +114,12 @@ impl InFlight {
 pub(super) struct StatusHead {
     pub(super) reason: String,
     pub(super) message: String,
+}
+
+fn reason_of(body: &[u8]) -> String {
+    serde_json::from_slice::<StatusHead>(body)
+        .unwrap_or_default()
+        .reason
 }
 
 impl World<'_> {
@@ -280,9 +296,7 @@ impl World<'_> {
         let reason = if status < 400 {
             String::new()
         } else {
-            serde_json::from_slice::<StatusHead>(response.body())
-                .unwrap_or_default()
-                .reason
+            reason_of(response.body())
         };
         request.answer = Some(Ok(response.map(Body::whole)));
         let (replica, write) = (request.replica, request.call.is_write());
@@ -424,6 +438,7 @@ impl World<'_> {
             return;
         };
         self.cause = Some(request.moved);
+        let refused = request.was_refused();
         let (Some(reply), Some(answer)) = (request.reply, request.answer) else {
             return;
         };
@@ -431,8 +446,7 @@ impl World<'_> {
         if answer.is_err() {
             self.connect_elsewhere(replica);
         }
-        let failed = answer.is_err() || matches!(request.status, 409 | 429 | 500..);
-        if failed && request.call.resource != "leases" {
+        if answer.is_err() || refused {
             self.progress.failed(request.sent);
         }
         if answer.is_ok() {

@@ -177,6 +177,23 @@ fn the_one_who_hears_late_of_a_refusal_has_time_to_try_again_before_all_is_settl
     }
 }
 
+#[test]
+fn to_hear_late_and_often_that_an_object_exists_does_not_keep_the_world_from_settling() {
+    let insistent = operator(|cx: OperatorContext| async move {
+        let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some("made".into());
+        for _ in 0..10_000 {
+            let _ = api.create(&PostParams::default(), &map).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+    });
+    let mut setup = setup(insistent, 1);
+    setup.timing.request = DurationRange::fixed(Duration::from_secs(2));
+    let runs = check(setup, None);
+    assert!(runs.iter().all(|run| run.verdict.settled.is_some()));
+}
+
 /// What it does each time it lists again, and each time it starts, but for the first.
 #[derive(Clone, Copy, PartialEq)]
 enum Habit {
