@@ -1,6 +1,6 @@
 //! Checks of containers: ports, environment, mounts, resources, probes, hooks, security contexts.
 //!
-//! Simplifications: windows options, AppArmor and container restart rules are not looked into.
+//! Simplification: container restart rules are not looked into.
 //! Source: `pkg/apis/core/validation` (validateContainers and below).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use super::super::field::{At, Errors};
 use super::super::names::Names;
 use super::Pod;
 use super::environment::{environment, environment_from};
+use super::platform;
 use super::resources::{resize_policy, resources};
 const ONE_HANDLER: &str = "may not specify more than 1 handler type";
 const NOT_FOR_INIT: &str = "may not be set for init containers without restartPolicy=Always";
@@ -464,6 +465,8 @@ fn security_context(errors: &mut Errors, at: &At, pod: &Pod) {
             );
         }
     }
+    platform::windows_options(errors, &at.field("windowsOptions"));
+    platform::app_armor(errors, &at.field("appArmorProfile"));
 }
 
 /// A seccomp profile of a container or Pod.

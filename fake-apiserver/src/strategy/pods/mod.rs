@@ -7,6 +7,7 @@
 mod containers;
 mod defaults;
 mod environment;
+mod platform;
 mod resources;
 mod update;
 mod validation;
@@ -234,6 +235,7 @@ fn whole(errors: &mut Errors, root: &At) {
             "must set spec.nodeName if mirror pod annotation is set",
         );
     }
+    platform::app_armor_annotations(errors, &annotations, spec.value());
     validation::spec(errors, &spec, meta.field("name").text(), true);
     if spec.field("serviceAccountName").text().is_empty() {
         for volume in spec.field("volumes").items() {

@@ -1,6 +1,5 @@
 //! Checks of a `PodSpec`, in a Pod or a template.
 //!
-//! Simplifications: windows and linux only fields are not checked against `spec.os`.
 //! Source: `pkg/apis/core/validation` (ValidatePodSpec and below).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +11,7 @@ use super::super::field::{At, Errors};
 use super::super::metadata::{label_selector, labels};
 use super::super::names::Names;
 use super::super::quantity::Quantity;
-use super::{Pod, containers, volumes};
+use super::{Pod, containers, platform, volumes};
 
 const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 
@@ -69,6 +68,7 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
     }
     scheduling_gates(errors, &at.field("schedulingGates"));
     topology_spread(errors, &at.field("topologySpreadConstraints"));
+    platform::host_process(errors, at);
     host_users(errors, at);
     host_name_override(errors, at);
     named(errors, &at.field("serviceAccountName"), Names::Subdomain);
@@ -98,17 +98,7 @@ pub fn spec(errors: &mut Errors, at: &At, name: &str, is_pod: bool) {
         super::resource_name(errors, &amount, name);
         super::resource_value(errors, &amount, name);
     }
-    let os = at.field("os");
-    if os.is_set() {
-        if os.field("name").text().is_empty() {
-            errors.required(&os.field("name"), "");
-        } else if !["linux", "windows"].contains(&os.field("name").text()) {
-            errors.unsupported(
-                &at.field_as("os", os.field("name").value()),
-                &["linux", "windows"],
-            );
-        }
-    }
+    platform::system(errors, at);
 }
 
 /// A toleration as the real server prints its internal type, which has no JSON names.
@@ -226,12 +216,14 @@ fn security_context(errors: &mut Errors, at: &At, spec: &At) {
             "ShareProcessNamespace and HostPID cannot both be enabled",
         );
     }
-    sysctls(errors, &at.field("sysctls"));
+    sysctls(errors, &at.field("sysctls"), spec);
     let policy = at.field("fsGroupChangePolicy");
     if policy.is_set() {
         errors.one_of(&policy, &["Always", "OnRootMismatch"]);
     }
     containers::seccomp_profile(errors, &at.field("seccompProfile"));
+    platform::windows_options(errors, &at.field("windowsOptions"));
+    platform::app_armor(errors, &at.field("appArmorProfile"));
     let groups = at.field("supplementalGroupsPolicy");
     if groups.is_set() {
         errors.one_of(&groups, &["Merge", "Strict"]);
@@ -242,7 +234,7 @@ fn security_context(errors: &mut Errors, at: &At, spec: &At) {
     }
 }
 
-fn sysctls(errors: &mut Errors, at: &At) {
+fn sysctls(errors: &mut Errors, at: &At, spec: &At) {
     let mut names: BTreeSet<&str> = BTreeSet::new();
     for sysctl in at.items() {
         let name = sysctl.field("name");
@@ -263,8 +255,25 @@ fn sysctls(errors: &mut Errors, at: &At) {
         } else if names.contains(&name.text()) {
             errors.duplicate(&name);
         }
+        // What belongs to a namespace is the node's where the Pod is in the node's.
+        let shared = match name.text().replace('/', ".") {
+            net if net.starts_with("net.") => "hostNetwork",
+            ipc if is_of_ipc(&ipc) => "hostIPC",
+            _ => "",
+        };
+        if !shared.is_empty() && spec.field(shared).flag() {
+            errors.invalid(
+                &name,
+                &format!("may not be specified when '{shared}' is true"),
+            );
+        }
         names.insert(name.text());
     }
+}
+
+fn is_of_ipc(sysctl: &str) -> bool {
+    let families = ["kernel.shm", "kernel.msg", "fs.mqueue."];
+    sysctl == "kernel.sem" || families.iter().any(|family| sysctl.starts_with(family))
 }
 
 fn affinity(errors: &mut Errors, at: &At) {
