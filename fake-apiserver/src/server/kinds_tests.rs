@@ -287,3 +287,157 @@ fn d11_what_is_sent_to_a_subresource_is_read_by_its_own_kind() {
         (400, "Eviction in version \"v1\" cannot be handled as a Eviction: json: cannot unmarshal string into Go struct field DeleteOptions.deleteOptions.gracePeriodSeconds of type int64".to_owned())
     );
 }
+
+fn causes(answer: &(u16, Value)) -> Vec<String> {
+    assert_eq!(answer.0, 422, "{}", answer.1);
+    let causes = answer.1.array_at(&["details", "causes"]).iter();
+    causes
+        .map(|cause| {
+            let (field, message) = (cause.str_at(&["field"]), cause.str_at(&["message"]));
+            format!("{field}: {message}")
+        })
+        .collect()
+}
+
+#[test]
+fn s2_statuses_begin_as_the_zero_of_their_type() {
+    let mut world = World::quick();
+    for (target, spec, want) in [
+        (
+            "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims".to_owned(),
+            json!({"devices": {}}),
+            json!({}),
+        ),
+        (
+            "/apis/storage.k8s.io/v1/volumeattachments".to_owned(),
+            json!({"attacher": "a.example.com", "nodeName": "n", "source": {"persistentVolumeName": "p"}}),
+            json!({"attached": false}),
+        ),
+        (
+            format!(
+                "/apis/policy/v1/namespaces/default/{}",
+                "poddisruptionbudgets"
+            ),
+            json!({"minAvailable": 1}),
+            json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}),
+        ),
+        (
+            "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations".to_owned(),
+            json!({"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}),
+            json!({}),
+        ),
+    ] {
+        let body = json!({"metadata": {"name": "a"}, "spec": spec, "status": {"x": 1}});
+        let answer = world.call("POST", &target, Some(body));
+        assert_eq!(
+            (answer.0, &answer.1["status"]),
+            (201, &want),
+            "{}",
+            answer.1
+        );
+    }
+}
+
+#[test]
+fn o11_api_services_are_named_after_what_they_serve() {
+    let mut world = World::quick();
+    let target = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let mut send = |name: &str, spec: Value| {
+        let body = json!({"metadata": {"name": name}, "spec": spec});
+        world.call("POST", target, Some(body))
+    };
+    let mut spec = json!({"group": "g.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 10});
+    let local = send("v1.g.example.com", spec.clone());
+    assert_eq!(local.0, 201, "{}", local.1);
+    let condition = &local.1["status"]["conditions"][0];
+    assert_eq!(condition["reason"], "Local");
+    spec["service"] = json!({"namespace": "n", "name": "s"});
+    spec["version"] = "v2".into();
+    let elsewhere = send("v2.g.example.com", spec);
+    assert_eq!(elsewhere.0, 201, "{}", elsewhere.1);
+    assert_eq!(elsewhere.1["spec"]["service"]["port"], 443);
+    assert_eq!(elsewhere.1["status"], json!({}));
+    let wrong = send(
+        "a",
+        json!({"version": "v2", "groupPriorityMinimum": 0, "versionPriority": 1001, "caBundle": "YQ==", "insecureSkipTLSVerify": true}),
+    );
+    assert_eq!(
+        causes(&wrong),
+        [
+            "metadata.name: Invalid value: \"a\": must be `spec.version+\".\"+spec.group`: \"v2.\"",
+            "spec.group: Required value: only v1 may have an empty group and it better be legacy kube",
+            "spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than 20000",
+            "spec.versionPriority: Invalid value: 1001: must be positive and less than 1000",
+            "spec.caBundle: Invalid value: \"1 bytes\": local APIServices may not have a caBundle",
+            "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have insecureSkipTLSVerify",
+        ]
+    );
+}
+
+#[test]
+fn o11_addresses_are_named_as_they_are_written() {
+    let mut world = World::quick();
+    let target = "/apis/networking.k8s.io/v1/ipaddresses";
+    let parent = json!({"resource": "services", "namespace": "default", "name": "s"});
+    let mut send = |name: &str, parent: &Value| {
+        let body = json!({"metadata": {"name": name}, "spec": {"parentRef": (parent.clone())}});
+        world.call("POST", target, Some(body))
+    };
+    for name in ["10.0.0.7", "fd00::1"] {
+        assert_eq!(send(name, &parent).0, 201);
+    }
+    for (name, why) in [
+        (
+            "a",
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+        ("010.0.0.1", "must not have leading 0s"),
+        ("::ffff:1.2.3.4", "must not be an IPv4-mapped IPv6 address"),
+        ("fd00:0::1", "must be in canonical form (\"fd00::1\")"),
+    ] {
+        let want = format!("metadata.name: Invalid value: \"{name}\": {why}");
+        assert_eq!(causes(&send(name, &parent)), [want]);
+    }
+    assert_eq!(
+        causes(&send("10.0.0.8", &json!({"name": "a/b"}))),
+        [
+            "spec.parentRef.resource: Required value",
+            "spec.parentRef.name: Invalid value: \"a/b\": may not contain '/'",
+        ]
+    );
+    let body = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": {"name": "10.0.0.7"}, "spec": {"parentRef": {"resource": "services", "name": "t"}}});
+    let mut stored = world.call("GET", &format!("{target}/10.0.0.7"), None).1;
+    stored["spec"] = body["spec"].clone();
+    let moved = world.call("PUT", &format!("{target}/10.0.0.7"), Some(stored));
+    assert_eq!(
+        causes(&moved),
+        [
+            "spec.parentRef: Invalid value: {\"Group\":\"\",\"Resource\":\"services\",\"Namespace\":\"\",\"Name\":\"t\"}: field is immutable"
+        ]
+    );
+}
+
+#[test]
+fn o11_two_ranges_are_of_two_families() {
+    let mut world = World::quick();
+    let target = "/apis/networking.k8s.io/v1/servicecidrs";
+    let mut send = |blocks: Value| {
+        let body = json!({"metadata": {"name": "r"}, "spec": {"cidrs": blocks}});
+        world.call("POST", target, Some(body))
+    };
+    let families =
+        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+    assert_eq!(
+        causes(&send(json!(["10.0.0.0/8", "x"]))),
+        [format!(
+            "spec.cidrs: Invalid value: {{\"CIDRs\":[\"10.0.0.0/8\",\"x\"]}}: {families}"
+        )]
+    );
+    assert_eq!(
+        causes(&send(json!(["10.0.0.0/+8"]))),
+        [
+            "spec.cidrs[0]: Invalid value: \"10.0.0.0/+8\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        ]
+    );
+    assert_eq!(send(json!(["10.0.0.0/8", "fd00::/64"])).0, 201);
+}

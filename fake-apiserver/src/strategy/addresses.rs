@@ -42,11 +42,32 @@ pub fn ip(errors: &mut Errors, at: &At) -> bool {
     valid
 }
 
+/// Reads an address the strict way of new fields; the error says what is wrong with it.
+pub fn canonical(text: &str) -> Result<IpAddr, String> {
+    if parse(text).is_none() {
+        return Err(NOT_AN_IP.to_owned());
+    }
+    match text.parse::<IpAddr>() {
+        Err(_) => Err("must not have leading 0s".to_owned()),
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_some() => {
+            Err("must not be an IPv4-mapped IPv6 address".to_owned())
+        }
+        Ok(address) if address.to_string() != text => {
+            let wanted = crate::status::go_quote(&address.to_string());
+            Err(format!("must be in canonical form ({wanted})"))
+        }
+        Ok(address) => Ok(address),
+    }
+}
+
 /// Reads a block; the address and the prefix length.
 pub fn parse_block(text: &str) -> Option<(IpAddr, u8)> {
     let (address, length) = text.split_once('/')?;
     let address = parse(address)?;
-    let length: u8 = length.parse().ok()?;
+    let length: u8 = match length.bytes().all(|b| b.is_ascii_digit()) {
+        true => length.parse().ok()?,
+        false => return None,
+    };
     let max = if address.is_ipv4() { 32 } else { 128 };
     (length <= max).then_some((address, length))
 }

@@ -5,8 +5,9 @@ use crate::registry::Resource;
 use crate::status::Status;
 
 use super::admission_policies::{AdmissionPolicies, AdmissionPolicyBindings};
+use super::aggregation::ApiServices;
 use super::autoscalers::Autoscalers;
-use super::certificates::{Ranges, SigningRequests};
+use super::certificates::SigningRequests;
 use super::claims::{Claims, Volumes};
 use super::config::{ConfigMaps, Secrets, ServiceAccounts};
 use super::endpoints::{EndpointSlices, EndpointsObjects};
@@ -21,6 +22,7 @@ use super::pods::Pods;
 use super::quotas::{LimitRanges, ResourceQuotas};
 use super::rbac::{Bindings, Roles};
 use super::scheduling::{DisruptionBudgets, Leases, PriorityClasses, RuntimeClasses};
+use super::service_addresses::{IpAddresses, ServiceRanges};
 use super::services::Services;
 use super::storage::{
     Attachments, AttributesClasses, Capacities, DriverNodes, Drivers, StorageClasses,
@@ -116,7 +118,9 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("storage.k8s.io", "volumeattachments") => &Attachments,
         ("storage.k8s.io", "csistoragecapacities") => &Capacities,
         ("certificates.k8s.io", "certificatesigningrequests") => &SigningRequests,
-        ("networking.k8s.io", "servicecidrs") => &Ranges,
+        ("networking.k8s.io", "servicecidrs") => &ServiceRanges,
+        ("networking.k8s.io", "ipaddresses") => &IpAddresses,
+        ("apiregistration.k8s.io", "apiservices") => &ApiServices,
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => &FlowSchemas,
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &PriorityLevels,
         ("resource.k8s.io", "resourceclaims") => &ResourceClaims,

@@ -1,8 +1,8 @@
-//! CertificateSigningRequests and ServiceCIDRs.
+//! CertificateSigningRequests.
 //!
 //! Owns who a request is from, what each endpoint may change, and the rules of conditions. Simplification: neither requests
 //! nor certificates are parsed; nothing signs.
-//! Source: `pkg/registry/certificates`, `pkg/apis/{certificates,networking}/validation`.
+//! Source: `pkg/registry/certificates`, `pkg/apis/certificates/validation`.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::json::{CompactString, Value};
 use crate::registry::Resource;
 use crate::status::{Cause, Status, go_quote};
 
-use super::field::{At, Errors, IMMUTABLE};
+use super::field::{At, Errors};
 use super::names::Names;
-use super::{Cx, Strategy, addresses, restore};
+use super::{Cx, Strategy, restore};
 
 const DECIDED: [&str; 2] = ["Approved", "Denied"];
 const USAGES: [&str; 23] = [
@@ -285,62 +285,5 @@ fn signer(errors: &mut Errors, at: &At) {
             at,
             "must be a fully qualified domain and path of the form 'example.com/signer-name'",
         ),
-    }
-}
-
-/// ServiceCIDRs. Addresses are drawn from one fixed range all the same.
-pub struct Ranges;
-
-impl Strategy for Ranges {
-    fn validate_create(&self, _cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {
-        let mut errors = Errors::default();
-        let root = At::root(object);
-        let spec = root.field("spec");
-        let blocks = spec.field("cidrs");
-        match blocks.list().len() {
-            0 => errors.required(&blocks, "at least one CIDR required"),
-            1 | 2 => {
-                for block in blocks.items() {
-                    addresses::block(&mut errors, &block);
-                }
-                let families: Vec<bool> = blocks
-                    .list()
-                    .iter()
-                    .filter_map(|block| addresses::parse_block(block.as_str()?))
-                    .map(|(ip, _)| ip.is_ipv4())
-                    .collect();
-                if families.len() == 2 && families[0] == families[1] {
-                    errors.invalid(
-                        &blocks,
-                        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
-                    );
-                }
-            }
-            _ => errors.invalid(&blocks, "may only hold up to 2 values"),
-        }
-        errors.causes
-    }
-
-    fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
-        let mut errors = Errors::default();
-        if cx.subresource == "status" {
-            return errors.causes;
-        }
-        let root = At::root(new);
-        let spec = root.field("spec");
-        let blocks = spec.field("cidrs");
-        let before = old.array_at(&["spec", "cidrs"]);
-        let grows = before.len() == 1 && blocks.list().len() == 2;
-        if before.len() != blocks.list().len() && !grows {
-            errors.invalid(&blocks, IMMUTABLE);
-            return errors.causes;
-        }
-        for (block, before) in blocks.items().zip(before) {
-            errors.immutable(&block, before);
-        }
-        if grows {
-            errors.causes.extend(self.validate_create(cx, new));
-        }
-        errors.causes
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod admission_policies;
+pub mod aggregation;
 pub mod autoscaler_versions;
 pub mod autoscalers;
 pub mod builtin;
@@ -31,6 +32,7 @@ pub mod quantity;
 pub mod quotas;
 pub mod rbac;
 pub mod scheduling;
+pub mod service_addresses;
 pub mod services;
 pub mod storage;
 pub mod volume_sources;

@@ -40,6 +40,8 @@ pub enum Names {
     HeaderName,
     /// C identifiers.
     CIdentifier,
+    /// IP addresses in their canonical form.
+    Address,
 }
 
 impl Names {
@@ -111,6 +113,10 @@ impl Names {
                 out
             }
             Names::PortName => port_name(text),
+            Names::Address => super::addresses::canonical(text)
+                .err()
+                .into_iter()
+                .collect(),
             Names::Percent => {
                 let valid = text.strip_suffix('%').is_some_and(|digits| {
                     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
