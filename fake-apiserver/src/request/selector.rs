@@ -1,6 +1,8 @@
 //! Label and field selectors: grammar, messages and matching (H10, H10a).
 //! Source: apimachinery `pkg/labels/selector.go`, `pkg/fields/selector.go`.
 
+use std::collections::BTreeSet;
+
 use crate::json::Value;
 use crate::status::{Cause, Status, aggregate, go_quote};
 use crate::strategy::names::Names;
@@ -8,8 +10,8 @@ use crate::strategy::names::Names;
 /// Comparison of one label requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Test {
-    In(Vec<String>),
-    NotIn(Vec<String>),
+    In(BTreeSet<String>),
+    NotIn(BTreeSet<String>),
     Exists,
     Absent,
     Greater(i64),
@@ -43,7 +45,7 @@ impl LabelSelector {
         if let Some(labels) = value.get("matchLabels").and_then(Value::as_object) {
             for (key, label) in labels {
                 let label = label.as_str().unwrap_or_default().to_owned();
-                requirements.push((key.to_owned(), Test::In(vec![label])));
+                requirements.push((key.to_owned(), Test::In(BTreeSet::from([label]))));
             }
         }
         for expression in value.array_at(&["matchExpressions"]) {
@@ -77,8 +79,8 @@ impl LabelSelector {
             let label = labels.and_then(|labels| labels.get(key));
             let label = label.and_then(Value::as_str);
             match test {
-                Test::In(values) => label.is_some_and(|label| values.iter().any(|v| v == label)),
-                Test::NotIn(values) => label.is_none_or(|label| values.iter().all(|v| v != label)),
+                Test::In(values) => label.is_some_and(|label| values.contains(label)),
+                Test::NotIn(values) => label.is_none_or(|label| !values.contains(label)),
                 Test::Exists => label.is_some(),
                 Test::Absent => label.is_none(),
                 Test::Greater(bound) => label
@@ -212,8 +214,8 @@ impl Parser {
         let test = match (tok, operator.as_str()) {
             (Tok::In, _) => Test::In(self.values()?),
             (Tok::NotIn, _) => Test::NotIn(self.values()?),
-            (Tok::Symbol, "=" | "==") => Test::In(vec![self.exact()?]),
-            (Tok::Symbol, "!=") => Test::NotIn(vec![self.exact()?]),
+            (Tok::Symbol, "=" | "==") => Test::In(BTreeSet::from([self.exact()?])),
+            (Tok::Symbol, "!=") => Test::NotIn(BTreeSet::from([self.exact()?])),
             (Tok::Symbol, ">") => Test::Greater(integer(&key, &self.exact()?)?),
             (Tok::Symbol, "<") => Test::Less(integer(&key, &self.exact()?)?),
             _ => {
@@ -239,8 +241,8 @@ impl Parser {
         }
     }
 
-    /// The parenthesised list, as a set in byte order.
-    fn values(&mut self) -> Result<Vec<String>, String> {
+    /// The parenthesised list.
+    fn values(&mut self) -> Result<BTreeSet<String>, String> {
         let (_, open) = self.take();
         if open != "(" {
             return Err(format!("found '{open}' expected: '('"));
@@ -257,9 +259,7 @@ impl Parser {
             (Tok::Symbol, close) if close == ")" => {}
             (_, found) => return Err(format!("found '{found}', expected: ')'")),
         }
-        values.sort();
-        values.dedup();
-        Ok(values)
+        Ok(values.into_iter().collect())
     }
 
     fn list(&mut self, values: &mut Vec<String>) -> Result<(), String> {
@@ -308,7 +308,7 @@ fn check_key(key: &str) -> Result<(), String> {
     }
 }
 
-fn check_values(key: &str, values: &[String]) -> Result<(), String> {
+fn check_values<'v>(key: &str, values: impl IntoIterator<Item = &'v String>) -> Result<(), String> {
     let mut causes = Vec::new();
     for value in values {
         for problem in Names::LabelValue.check(value) {

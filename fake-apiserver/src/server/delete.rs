@@ -1,5 +1,6 @@
 //! DELETE on an object and on a collection: preconditions, finalizers, grace, propagation (G).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
@@ -439,9 +440,10 @@ pub(super) fn delete_collection(s: &mut Session<'_>, row: Arc<Resource>) -> Resu
     let options = options(s)?;
     let list = ListOptions::for_list(&s.request.query)?;
     let page = read::page(s, &row, &list)?;
+    let done: BTreeSet<String> = s.attempt.done.iter().cloned().collect();
     for item in &page.items {
         let key = Key::new(item.namespace(), item.name());
-        if s.attempt.done.iter().any(|done| done == key.as_str()) {
+        if done.contains(key.as_str()) {
             continue;
         }
         // An object that has gone meanwhile is no failure.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::json::Value;
+use crate::request::selector::LabelSelector;
 use crate::status::{Cause, go_quote};
 
 use super::field::{At, Errors, IMMUTABLE};
@@ -330,33 +331,8 @@ pub fn label_selector(errors: &mut Errors, at: &At) -> bool {
 
 /// True if the selector selects a set of labels; a null selector selects nothing, an empty one everything.
 pub fn selector_matches(selector: &Value, labels: &Value) -> bool {
-    if !selector.is_object() {
-        return false;
-    }
-    let label = |key: &str| labels.get(key).and_then(Value::as_str);
-    let equal = selector["matchLabels"]
-        .as_object()
-        .is_none_or(|map| map.iter().all(|(key, value)| label(key) == value.as_str()));
-    equal
-        && selector
-            .array_at(&["matchExpressions"])
-            .iter()
-            .all(|expression| {
-                let have = label(expression.str_at(&["key"]));
-                let listed = have.is_some_and(|have| {
-                    expression
-                        .array_at(&["values"])
-                        .iter()
-                        .any(|value| value == have)
-                });
-                match expression.str_at(&["operator"]) {
-                    "In" => listed,
-                    "NotIn" => !listed,
-                    "Exists" => have.is_some(),
-                    "DoesNotExist" => have.is_none(),
-                    _ => false,
-                }
-            })
+    let parsed = LabelSelector::from_value(selector).filter(|_| selector.is_object());
+    parsed.is_some_and(|parsed| parsed.matches_labels(Some(labels)))
 }
 
 /// True if the selector has neither labels nor expressions.

@@ -5,6 +5,7 @@
 //! of several tries counts.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,11 +19,13 @@ use http::Response;
 const TIMES: usize = 8;
 /// What the large case may cost, as a multiple of the small one: linear is 8, quadratic 64.
 const RATIO_MAX: f64 = 24.0;
-/// Below this the clock, which is brought up to date once in a few milliseconds, says nothing.
-const NANOSECONDS_MIN: u64 = 4_000_000;
+/// Below this chance says more than the size does.
+const NANOSECONDS_MIN: u64 = 200_000;
 
-/// Nanoseconds that this thread has spent on a processor.
+/// Nanoseconds that this thread has spent on a processor. The kernel brings the figure up to date when the thread gives the
+/// processor away, else once in a few milliseconds.
 fn spent() -> u64 {
+    std::thread::sleep(Duration::from_micros(1));
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let first = text.split(' ').next().unwrap_or_default();
     first.parse().unwrap_or(0)
@@ -40,6 +43,7 @@ pub(crate) fn linear<T>(name: &str, size: usize, prepare: impl Fn(usize) -> T, r
         };
         let small = cost(size);
         let large = cost(size * TIMES);
+        assert!(large > 0, "the kernel does not tell what a thread has spent");
         let ratio = large as f64 / small.max(NANOSECONDS_MIN) as f64;
         if ratio <= RATIO_MAX {
             return;
