@@ -560,6 +560,15 @@ pub(crate) fn cut_path(path: &mut String) {
     }
 }
 
+/// Whether Go's `unicode.IsPrint` has it: letters, marks, numbers, punctuation, symbols, and of the blanks the plain one.
+pub(crate) fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
+    }
+    // As text is escaped, behind another character: there a mark of its own stands as it is.
+    String::from_iter(['a', c]).escape_debug().nth(1) != Some('\\')
+}
+
 /// A string quoted as Go's `%q` does.
 pub fn go_quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -575,13 +584,12 @@ pub fn go_quote(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                out.push_str(&format!("\\x{:02x}", c as u32));
-            }
-            c if ('\u{80}'..'\u{a0}').contains(&c) => {
-                out.push_str(&format!("\\u{:04x}", c as u32));
-            }
-            c => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c => out.push_str(&match c as u32 {
+                code @ ..0x80 => format!("\\x{code:02x}"),
+                code @ ..0x10000 => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            }),
         }
     }
     out.push('"');
@@ -614,6 +622,24 @@ fn put(map: &mut Map, key: &'static str, text: &str) {
 mod tests {
     use super::*;
     use crate::json;
+
+    #[test]
+    fn quotes_escape_what_cannot_be_printed() {
+        for (text, want) in [
+            (
+                "a\u{e9}\u{301}\u{4e16}\u{1f600}",
+                "\"a\u{e9}\u{301}\u{4e16}\u{1f600}\"",
+            ),
+            ("\u{301}", "\"\u{301}\""),
+            ("\u{0}\u{7f}\u{85}\u{a0}", "\"\\x00\\x7f\\u0085\\u00a0\""),
+            (
+                "\u{200b}\u{2028}\u{e000}\u{e0001}",
+                "\"\\u200b\\u2028\\ue000\\U000e0001\"",
+            ),
+        ] {
+            assert_eq!(go_quote(text), want);
+        }
+    }
 
     #[test]
     fn b1_not_found_has_name_group_and_plural() {

@@ -135,13 +135,6 @@ fn parent<'d>(document: &'d mut Tree, path: &str) -> Option<(&'d mut Tree, Strin
     (!matches!(here, Tree::Plain(_))).then_some((here, last))
 }
 
-fn index(step: &str, length: usize) -> Option<usize> {
-    match step.strip_prefix('-') {
-        Some(back) => length.checked_sub(back.parse().ok()?),
-        None => step.parse().ok(),
-    }
-}
-
 /// A place in a list of this length, or why there is none; negative ones count from the end.
 fn place(step: &str, length: usize) -> Result<usize, String> {
     let number = step.strip_prefix(['+', '-']).unwrap_or(step);
@@ -151,7 +144,11 @@ fn place(step: &str, length: usize) -> Result<usize, String> {
             go_quote(step)
         ));
     }
-    index(step, length)
+    let at = step.parse::<i64>().ok().map(|at| match at {
+        ..0 => at + length as i64,
+        at => at,
+    });
+    at.and_then(|at| usize::try_from(at).ok())
         .filter(|at| *at < length)
         .ok_or_else(|| format!("Unable to access invalid index: {step}: invalid index referenced"))
 }
@@ -325,6 +322,7 @@ mod tests {
             Ok(json!([1, 2, 3])),
         );
         check(json!({"op": "remove", "path": "/l/-1"}), Ok(json!([1])));
+        check(json!({"op": "remove", "path": "/l/-0"}), Ok(json!([2])));
         check(
             json!({"op": "add", "path": "/l/x", "value": 3}),
             Err(

@@ -3,7 +3,7 @@
 use super::query::Query;
 use super::selector::{FieldSelector, LabelSelector};
 use crate::json::{Map, Value};
-use crate::status::{Cause, Status};
+use crate::status::{Cause, Status, is_printable};
 
 /// Options of list, watch and deletecollection.
 #[derive(Clone, Debug, Default)]
@@ -185,7 +185,9 @@ impl WriteOptions {
         if field_manager.len() > 128 {
             causes.push(Cause::too_long("fieldManager", 128));
         }
-        let unprintable = field_manager.char_indices().filter(|(_, c)| c.is_control());
+        let unprintable = field_manager
+            .char_indices()
+            .filter(|(_, c)| !is_printable(*c));
         for (at, c) in unprintable.take(NAMED_BYTES_MAX / field_manager.len().max(1)) {
             let why = format!("invalid character U+{:04X} (at position {at})", c as u32);
             let value = field_manager.as_str().into();

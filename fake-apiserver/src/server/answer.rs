@@ -14,7 +14,7 @@ use crate::protobuf;
 use crate::registry::Resource;
 use crate::request::Accept;
 use crate::request::media::{Encoding, Form};
-use crate::status::{Status, go_quote};
+use crate::status::Status;
 use crate::store::{Object, itoa};
 use crate::table::{self, Printer};
 use crate::time::Timestamp;
@@ -173,7 +173,7 @@ fn raw(
         builder = builder.header(header::CACHE_CONTROL, uncached);
     }
     for warning in warnings {
-        builder = builder.header("warning", format!("299 - {}", go_quote(warning)));
+        builder = builder.header("warning", warning);
     }
     // A header that cannot be written is the fault of a hostile text in it; the answer counts more than the header.
     builder

@@ -32,9 +32,8 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
         let mut head = Response::builder()
             .status(200)
             .header("content-type", answer::stream_type(&accept));
-        for warning in s.attempt.warnings.shown() {
-            let text = crate::status::go_quote(&warning);
-            head = head.header("warning", format!("299 - {text}"));
+        for warning in s.attempt.warnings.headers() {
+            head = head.header("warning", warning);
         }
         return Ok(Output::Opened {
             id: s.id,
@@ -50,7 +49,7 @@ pub(super) fn answer(s: &mut Session<'_>, now: Timestamp) -> Result<Output, Halt
     if matches!(&result, Answer::Status(_)) {
         accept.form = Form::Plain;
     }
-    let warnings = s.attempt.warnings.shown();
+    let warnings = s.attempt.warnings.headers();
     let mut response = answer::respond(result, &accept, &warnings, now);
     if !s.request.path.starts_with("/openapi/v3") {
         answer::compress(

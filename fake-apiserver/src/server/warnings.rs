@@ -20,10 +20,11 @@ pub(crate) struct Warnings {
 }
 
 impl Warnings {
-    /// Adds a warning that is not there yet.
+    /// Adds a warning that is not there yet, if a header can carry it.
     pub(crate) fn add(&mut self, text: String) {
         let full = self.whole > TOTAL_MAX && self.cut >= TOTAL_MAX;
-        if full || self.texts.contains(&text) {
+        let none = text.is_empty() || text.chars().any(char::is_control);
+        if full || none || self.texts.contains(&text) {
             return;
         }
         let length = text.chars().count();
@@ -32,13 +33,22 @@ impl Warnings {
         self.texts.push(text);
     }
 
-    /// The texts as headers show them.
-    pub(crate) fn shown(&self) -> Vec<String> {
-        if self.whole <= TOTAL_MAX {
-            return self.texts.clone();
-        }
-        let cut = |text: &String| text.chars().take(ITEM_MAX).collect();
-        self.texts.iter().map(cut).collect()
+    /// The values of their headers: of what is no letter, only quotes and backslashes are escaped.
+    pub(crate) fn headers(&self) -> Vec<String> {
+        let whole = self.whole <= TOTAL_MAX;
+        let most = if whole { usize::MAX } else { ITEM_MAX };
+        let header = |text: &String| {
+            let mut out = String::from("299 - \"");
+            for c in text.chars().take(most) {
+                if matches!(c, '"' | '\\') {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
+            out.push('"');
+            out
+        };
+        self.texts.iter().map(header).collect()
     }
 }
 
@@ -49,18 +59,27 @@ mod tests {
     #[test]
     fn d11_warnings_come_once_and_are_cut_when_there_are_too_many() {
         let mut warnings = Warnings::default();
-        for text in ["a", "b", "a"] {
+        for text in ["a", "b", "a", "", "c\n"] {
             warnings.add(text.to_owned());
         }
-        assert_eq!(warnings.shown(), ["a", "b"]);
+        assert_eq!(warnings.headers(), ["299 - \"a\"", "299 - \"b\""]);
         let long = "x".repeat(4_000);
         warnings.add(long.clone());
-        assert_eq!(warnings.shown()[2], long);
+        assert_eq!(warnings.headers()[2], format!("299 - \"{long}\""));
         for n in 0..10_000 {
             warnings.add(format!("{n:0300}"));
         }
-        let shown = warnings.shown();
-        assert!(shown.iter().all(|text| text.len() <= ITEM_MAX));
-        assert_eq!(shown.len(), 18);
+        let headers = warnings.headers();
+        let frame = "299 - \"\"".len();
+        assert!(headers.iter().all(|text| text.len() <= frame + ITEM_MAX));
+        assert_eq!(headers.len(), 18);
+    }
+
+    #[test]
+    fn a10_headers_escape_quotes_alone() {
+        let mut warnings = Warnings::default();
+        warnings.add("a \"b\" \\ \u{e9}\u{200b}".to_owned());
+        let want = "299 - \"a \\\"b\\\" \\\\ \u{e9}\u{200b}\"";
+        assert_eq!(warnings.headers(), [want]);
     }
 }

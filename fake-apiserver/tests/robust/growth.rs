@@ -43,7 +43,10 @@ pub(crate) fn linear<T>(name: &str, size: usize, prepare: impl Fn(usize) -> T, r
         };
         let small = cost(size);
         let large = cost(size * TIMES);
-        assert!(large > 0, "the kernel does not tell what a thread has spent");
+        assert!(
+            large > 0,
+            "the kernel does not tell what a thread has spent"
+        );
         let ratio = large as f64 / small.max(NANOSECONDS_MIN) as f64;
         if ratio <= RATIO_MAX {
             return;

@@ -15,7 +15,7 @@ mod structure;
 mod webhook;
 
 use crate::json::{Map, Value};
-use crate::status::Cause;
+use crate::status::{Cause, is_printable};
 use crate::strategy::names::Names;
 
 pub use paths::{field_path, simple_path};
@@ -289,7 +289,7 @@ fn deprecation(path: &str, version: &Value, causes: &mut Vec<Cause>) {
         return;
     };
     let deprecated = version.get("deprecated") == Some(&Value::Bool(true));
-    let unprintable = warning.char_indices().find(|(_, c)| c.is_control());
+    let unprintable = warning.char_indices().find(|(_, c)| !is_printable(*c));
     let mut texts = Vec::new();
     if !deprecated {
         texts.push("can only be set for deprecated versions".to_owned());
