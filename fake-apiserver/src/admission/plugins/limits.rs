@@ -152,18 +152,11 @@ fn claim(range: &Value, claim: &Value) -> Vec<String> {
     let kind = "PersistentVolumeClaim";
     let asked = amounts(&claim["spec"]["resources"]["requests"]);
     let mut problems = Vec::new();
-    for limit in of_type(range, "PersistentVolumeClaim") {
-        for (name, bound) in amounts(&limit["min"]) {
-            problems.extend(least(kind, &name, &bound, &asked, &Amounts::new()));
-        }
-        for (name, bound) in amounts(&limit["max"]) {
-            let head = format!("maximum {name} usage per {kind} is {}", bound.canonical());
-            match asked.get(&name) {
-                None => problems.push(format!("{head}.  No request is specified")),
-                Some(given) if *given > bound => {
-                    problems.push(format!("{head}, but request is {}", given.canonical()));
-                }
-                Some(_) => {}
+    for limit in of_type(range, kind) {
+        for (word, bound) in [("minimum", "min"), ("maximum", "max")] {
+            for (name, bound) in amounts(&limit[bound]) {
+                let given = [("request", asked.get(&name)), ("limit", None)];
+                problems.extend(beyond(word, &name, kind, &bound, given));
             }
         }
     }
@@ -177,51 +170,42 @@ fn bounds(
     requests: &Amounts,
     limits: &Amounts,
 ) {
+    let given = |name: &str| {
+        let request = ("request", requests.get(name));
+        [request, ("limit", limits.get(name))]
+    };
     for (name, bound) in amounts(&limit["min"]) {
-        problems.extend(least(kind, &name, &bound, requests, limits));
+        problems.extend(beyond("minimum", &name, kind, &bound, given(&name)));
     }
     for (name, bound) in amounts(&limit["max"]) {
-        problems.extend(most(kind, &name, &bound, requests, limits));
+        let [request, most] = given(&name);
+        problems.extend(beyond("maximum", &name, kind, &bound, [most, request]));
     }
     for (name, bound) in amounts(&limit["maxLimitRequestRatio"]) {
         problems.extend(ratio(kind, &name, &bound, requests, limits));
     }
 }
 
-fn least(
-    kind: &str,
+/// The first of what is given that is beyond a bound; something must be given first.
+fn beyond(
+    word: &str,
     name: &str,
-    bound: &Quantity,
-    requests: &Amounts,
-    limits: &Amounts,
-) -> Option<String> {
-    let head = format!("minimum {name} usage per {kind} is {}", bound.canonical());
-    let Some(request) = requests.get(name) else {
-        return Some(format!("{head}.  No request is specified"));
-    };
-    if request < bound {
-        return Some(format!("{head}, but request is {}", request.canonical()));
-    }
-    let limit = limits.get(name).filter(|limit| *limit < bound)?;
-    Some(format!("{head}, but limit is {}", limit.canonical()))
-}
-
-fn most(
     kind: &str,
-    name: &str,
     bound: &Quantity,
-    requests: &Amounts,
-    limits: &Amounts,
+    [first, second]: [(&str, Option<&Quantity>); 2],
 ) -> Option<String> {
-    let head = format!("maximum {name} usage per {kind} is {}", bound.canonical());
-    let Some(limit) = limits.get(name) else {
-        return Some(format!("{head}.  No limit is specified"));
-    };
-    if limit > bound {
-        return Some(format!("{head}, but limit is {}", limit.canonical()));
+    let head = format!("{word} {name} usage per {kind} is {}", bound.canonical());
+    if first.1.is_none() {
+        return Some(format!("{head}.  No {} is specified", first.0));
     }
-    let request = requests.get(name).filter(|request| *request > bound)?;
-    Some(format!("{head}, but request is {}", request.canonical()))
+    let is_beyond = |given: &Quantity| match word {
+        "minimum" => given < bound,
+        _ => given > bound,
+    };
+    [first, second].into_iter().find_map(|(what, amount)| {
+        let amount = amount.filter(|amount| is_beyond(amount))?;
+        Some(format!("{head}, but {what} is {}", amount.canonical()))
+    })
 }
 
 fn ratio(
@@ -272,6 +256,27 @@ mod tests {
     fn container(requests: Value, limits: Value) -> Value {
         let resources = json!({"requests": requests, "limits": limits});
         json!({"spec": {"containers": [{"name": "c", "resources": resources}]}})
+    }
+
+    #[test]
+    fn o13_bounds_of_claims() {
+        let range = json!({"spec": {"limits": [{"type": "PersistentVolumeClaim", "min": {"storage": "2Gi"}, "max": {"storage": "4Gi"}}]}});
+        let check = |requests: Value, want: &[&str]| {
+            let object = json!({"spec": {"resources": {"requests": requests}}});
+            assert_eq!(claim(&range, &object), want);
+        };
+        check(json!({"storage": "3Gi"}), &[]);
+        check(
+            json!({"storage": "5Gi"}),
+            &["maximum storage usage per PersistentVolumeClaim is 4Gi, but request is 5Gi"],
+        );
+        check(
+            json!({}),
+            &[
+                "minimum storage usage per PersistentVolumeClaim is 2Gi.  No request is specified",
+                "maximum storage usage per PersistentVolumeClaim is 4Gi.  No request is specified",
+            ],
+        );
     }
 
     #[test]
