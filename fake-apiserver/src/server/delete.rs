@@ -390,7 +390,7 @@ fn bump_generation(value: &mut Value) {
     if let Some(generation) = value.i64_at(&["metadata", "generation"])
         && generation > 0
     {
-        value.set(&["metadata", "generation"], generation + 1);
+        value.set(&["metadata", "generation"], generation.wrapping_add(1));
     }
 }
 

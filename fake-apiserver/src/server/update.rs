@@ -336,7 +336,7 @@ fn prepare(
     let bumps = row.facts.generation && subresource != "status";
     if bumps && row.strategy.changes_generation(object, old) {
         let generation = old_metadata["generation"].as_i64().unwrap_or(0);
-        object.set(&["metadata", "generation"], generation + 1);
+        object.set(&["metadata", "generation"], generation.wrapping_add(1));
     }
     if object.str_at(&["metadata", "uid"]).is_empty() {
         keep(object, "uid");

@@ -158,7 +158,7 @@ pub(super) fn open(
         if cached && asked < floor {
             let why = format!("too old resource version: {asked} ({floor})");
             refused = Some(Status::expired(why));
-        } else if !cached && asked + 1 < floor {
+        } else if !cached && asked.saturating_add(1) < floor {
             let why = "The resourceVersion for the provided watch is too old.";
             refused = Some(Status::expired(why));
         }

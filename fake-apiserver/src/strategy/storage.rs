@@ -165,7 +165,7 @@ impl Strategy for Drivers {
     fn prepare_update(&self, _cx: &mut Cx<'_>, new: &mut Value, old: &Value) -> Result<(), Status> {
         if !semantically_equal(&new["spec"], &old["spec"]) {
             let counted = old.i64_at(&["metadata", "generation"]).unwrap_or(0);
-            new.set(&["metadata", "generation"], counted + 1);
+            new.set(&["metadata", "generation"], counted.wrapping_add(1));
         }
         Ok(())
     }

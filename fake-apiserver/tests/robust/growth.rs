@@ -103,8 +103,18 @@ impl Plain {
             .method(method)
             .uri(target)
             .header("content-type", kind)
-            .body(body.into())
-            .expect("the parts are valid");
+            .body(body.into());
+        self.ask(request.expect("the parts are valid"))
+    }
+
+    /// What is shown in columns.
+    pub(crate) fn table(&mut self, target: &str) -> Response<Bytes> {
+        let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+        let request = http::Request::get(target).header("accept", table);
+        self.ask(request.body(Bytes::new()).expect("the parts are valid"))
+    }
+
+    fn ask(&mut self, request: http::Request<Bytes>) -> Response<Bytes> {
         self.next += 1;
         let id = RequestId(self.next);
         let mut cx = Plain::cx(&mut self.ids, &self.config);

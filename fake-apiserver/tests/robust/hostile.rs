@@ -511,6 +511,26 @@ fn numbers_beyond_every_range() {
 }
 
 #[test]
+fn w2_the_largest_revision_of_every_kind_of_watch() {
+    let mut plain = Plain::new();
+    for target in [MAPS, "/api/v1/namespaces/default/events"] {
+        for more in [
+            "",
+            "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+        ] {
+            let target = format!("{target}?watch=1&resourceVersion={}{more}", u64::MAX);
+            assert_eq!(
+                plain.send("GET", &target, JSON, "").status(),
+                200,
+                "{target}"
+            );
+        }
+        let list = format!("{target}?resourceVersion={}", u64::MAX);
+        assert_eq!(plain.send("GET", &list, JSON, "").status(), 504);
+    }
+}
+
+#[test]
 fn h10_selectors_of_every_length() {
     let mut plain = with_widgets();
     let targets = [
