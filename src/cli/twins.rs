@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use scenarios::load::{self, Files};
 use serde::{Deserialize, Serialize};
@@ -148,10 +148,10 @@ fn work(
             list.iter().for_each(|_| progress.step());
             continue;
         }
-        let began = now();
+        let before = sim::entropy::core_time();
         let found =
             explore(&twin.prepared, &list, options, &mut || progress.step()).map_err(isolation)?;
-        let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let spent = sim::entropy::core_time().saturating_sub(before);
         let mut failing: BTreeMap<u64, String> = BTreeMap::new();
         for seed in &found.failing {
             failing.insert(*seed, String::new());
@@ -174,7 +174,7 @@ fn work(
             hash: hash.clone(),
             from,
             runs: found.runs,
-            core_ms: wall_ms * options.jobs.min(list.len()) as u64,
+            core_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
             failing,
         };
         note(&args.state, &chunk)?;
@@ -187,14 +187,6 @@ fn is_of(chunk: &Chunk, twin: &Plan, hash: &str) -> bool {
     chunk.scenario == twin.case.scenario.scenario
         && chunk.variant == twin.case.variant
         && chunk.hash == hash
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the job is given wall-clock time, and no run sees it"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn read(path: &PathBuf) -> Result<Vec<Chunk>, Failure> {

@@ -8,6 +8,7 @@
 //!
 //! Invariant: a simulated thread sees time move only when the world, or a blocking sleep of its own, moves it.
 
+mod core_time;
 pub(crate) mod fork;
 mod hooks;
 mod probe;
@@ -19,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Once;
 use std::task::{Context, Poll, Waker};
 
+pub use core_time::core_time;
 pub use probe::{Leak, probe};
 pub(crate) use rng::Rng;
 
