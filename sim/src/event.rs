@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use fake_apiserver::json::CompactString;
 use serde::{Deserialize, Serialize};
 
 macro_rules! id {
@@ -58,13 +59,13 @@ id!(
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// API group; empty for the core group.
-    pub group: String,
+    pub group: CompactString,
     /// Plural name: `configmaps`.
-    pub resource: String,
+    pub resource: CompactString,
     /// Empty for cluster-scoped objects.
-    pub namespace: String,
+    pub namespace: CompactString,
     /// The object's name.
-    pub name: String,
+    pub name: CompactString,
 }
 
 /// `configmaps/default/a`; `nodes/n1`.
@@ -82,17 +83,17 @@ impl fmt::Display for ObjectKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Call {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
-    pub verb: String,
+    pub verb: CompactString,
     /// API group; empty for the core group.
-    pub group: String,
+    pub group: CompactString,
     /// Plural name; empty for paths that are not resources.
-    pub resource: String,
+    pub resource: CompactString,
     /// Empty where there is none.
-    pub namespace: String,
+    pub namespace: CompactString,
     /// Empty for lists and creates by collection.
-    pub name: String,
+    pub name: CompactString,
     /// `status`, `scale`; empty for the object itself.
-    pub subresource: String,
+    pub subresource: CompactString,
 }
 
 impl Call {

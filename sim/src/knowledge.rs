@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 
+use fake_apiserver::json::CompactString;
 use serde::Deserialize;
 
 use crate::event::{Base, BaseSource, Call, ObjectKey, ReconcileId, ReplicaId, Revision, StepId};
 use crate::metadata;
 
 /// Group, resource and namespace ("" for all) of a list.
-type Scope = (String, String, String);
+type Scope = (CompactString, CompactString, CompactString);
 
 /// When each version arrived, and the newest that had by then.
 #[derive(Default)]
@@ -47,15 +48,15 @@ struct Head {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Metadata {
-    resource_version: String,
-    name: String,
-    namespace: String,
+    resource_version: CompactString,
+    name: CompactString,
+    namespace: CompactString,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Preconditions {
-    resource_version: String,
+    resource_version: CompactString,
 }
 
 /// A list's items.
@@ -73,16 +74,16 @@ struct Line {
 
 /// What a reply or a watch event is about.
 pub(crate) struct About {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
+    pub(crate) name: CompactString,
+    pub(crate) namespace: CompactString,
     pub(crate) revision: Option<Revision>,
 }
 
 impl From<metadata::Metadata<'_>> for About {
     fn from(found: metadata::Metadata<'_>) -> About {
         About {
-            name: found.name.to_owned(),
-            namespace: found.namespace.to_owned(),
+            name: found.name.into(),
+            namespace: found.namespace.into(),
             revision: revision(found.resource_version),
         }
     }
@@ -266,13 +267,7 @@ impl Knowledge {
 
 impl Seen {
     fn arrived(&self, key: &ObjectKey, revision: Revision) -> Option<StepId> {
-        let scope = |namespace: &str| {
-            (
-                key.group.clone(),
-                key.resource.clone(),
-                namespace.to_owned(),
-            )
-        };
+        let scope = |namespace: &str| (key.group.clone(), key.resource.clone(), namespace.into());
         let lists = [scope(""), scope(&key.namespace)];
         let lists = lists.iter().filter_map(|scope| self.lists.get(scope));
         let all = self.objects.get(key).into_iter().chain(lists);
@@ -285,11 +280,7 @@ impl Seen {
         let last = |versions: &Versions| versions.newest(before);
         let object = self.objects.get(key).and_then(last);
         let list = |namespace: &str| {
-            let scope = (
-                key.group.clone(),
-                key.resource.clone(),
-                namespace.to_owned(),
-            );
+            let scope = (key.group.clone(), key.resource.clone(), namespace.into());
             self.lists.get(&scope).and_then(last)
         };
         let all = list("");

@@ -190,7 +190,10 @@ impl Points {
             passed.push(Passed {
                 point,
                 request: None,
-                resource: Some((change.object.group.clone(), change.object.resource.clone())),
+                resource: Some((
+                    change.object.group.to_string(),
+                    change.object.resource.to_string(),
+                )),
             });
         }
         passed

@@ -227,10 +227,10 @@ mod tests {
             watch: WatchId(1),
             kind: "ADDED".to_owned(),
             object: Some(ObjectKey {
-                group: String::new(),
-                resource: "configmaps".to_owned(),
-                namespace: "default".to_owned(),
-                name: name.to_owned(),
+                group: "".into(),
+                resource: "configmaps".into(),
+                namespace: "default".into(),
+                name: name.into(),
             }),
             revision: Some(Revision(7)),
         };

@@ -2,6 +2,7 @@
 //!
 //! Simplification: paths are taken as clients of Kubernetes write them; the server's own router is the judge of others.
 
+use fake_apiserver::json::CompactString;
 use http::Method;
 
 use crate::event::Call;
@@ -10,18 +11,18 @@ impl Call {
     /// What that request asks for. Paths that are not resources give a call with the method as its verb.
     pub fn read(method: &Method, path: &str, query: &str) -> Call {
         let mut call = Call {
-            verb: method.as_str().to_ascii_lowercase(),
-            group: String::new(),
-            resource: String::new(),
-            namespace: String::new(),
-            name: String::new(),
-            subresource: String::new(),
+            verb: method.as_str().to_ascii_lowercase().into(),
+            group: CompactString::default(),
+            resource: CompactString::default(),
+            namespace: CompactString::default(),
+            name: CompactString::default(),
+            subresource: CompactString::default(),
         };
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let rest = match parts.as_slice() {
             ["api", _version, rest @ ..] => rest,
             ["apis", group, _version, rest @ ..] => {
-                call.group = (*group).to_owned();
+                call.group = (*group).into();
                 rest
             }
             _ => return call,
@@ -30,24 +31,18 @@ impl Call {
             ["namespaces", namespace, resource, rest @ ..]
                 if !matches!(*resource, "status" | "finalize") =>
             {
-                call.namespace = (*namespace).to_owned();
-                call.resource = (*resource).to_owned();
+                call.namespace = (*namespace).into();
+                call.resource = (*resource).into();
                 rest
             }
             [resource, rest @ ..] => {
-                call.resource = (*resource).to_owned();
+                call.resource = (*resource).into();
                 rest
             }
             [] => return call,
         };
-        call.name = rest
-            .first()
-            .map(|name| (*name).to_owned())
-            .unwrap_or_default();
-        call.subresource = rest
-            .get(1)
-            .map(|name| (*name).to_owned())
-            .unwrap_or_default();
+        call.name = rest.first().map(|name| (*name).into()).unwrap_or_default();
+        call.subresource = rest.get(1).map(|name| (*name).into()).unwrap_or_default();
         let collection = call.name.is_empty();
         let watches = query
             .split('&')
@@ -63,7 +58,7 @@ impl Call {
             Method::DELETE => "delete",
             _ => return call,
         }
-        .to_owned();
+        .into();
         call
     }
 }

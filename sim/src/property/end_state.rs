@@ -120,7 +120,7 @@ fn aliases(objects: &[(ObjectKey, Value)]) -> Aliases {
     for (key, object) in objects {
         blank.push((uid(object), "<uid>".to_owned()));
         if generated(object) {
-            blank.push((key.name.clone(), "<name>".to_owned()));
+            blank.push((key.name.to_string(), "<name>".to_owned()));
         }
     }
     order(&mut blank);
@@ -137,7 +137,7 @@ fn aliases(objects: &[(ObjectKey, Value)]) -> Aliases {
         members.sort();
         let prefix = family.rsplit('/').next().unwrap_or_default();
         for (number, (_, key)) in members.iter().enumerate() {
-            found.push((key.name.clone(), format!("{prefix}#{number}")));
+            found.push((key.name.to_string(), format!("{prefix}#{number}")));
         }
     }
     order(&mut found);
@@ -222,10 +222,10 @@ mod tests {
 
     fn object(name: &str, uid: &str, more: Value) -> (ObjectKey, Value) {
         let key = ObjectKey {
-            group: String::new(),
-            resource: "configmaps".to_owned(),
-            namespace: "default".to_owned(),
-            name: name.to_owned(),
+            group: "".into(),
+            resource: "configmaps".into(),
+            namespace: "default".into(),
+            name: name.into(),
         };
         let mut object = json!({"kind": "ConfigMap", "metadata": {"name": name, "uid": uid, "resourceVersion": uid}});
         for (field, value) in more.as_object().into_iter().flatten() {

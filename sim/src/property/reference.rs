@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fake_apiserver::json::{self, Value};
+use fake_apiserver::json::{self, CompactString, Value};
 use fake_apiserver::server::ApiServer;
 
 use super::View;
@@ -137,8 +137,8 @@ impl Effects {
                     .map_or("", |(replica, _)| operator_of(replica))
                     .to_owned(),
                 verb,
-                resource: change.object.resource.clone(),
-                namespace: change.object.namespace.clone(),
+                resource: change.object.resource.to_string(),
+                namespace: change.object.namespace.to_string(),
             };
             *self.counts.entry(effect.clone()).or_default() += 1;
             done.push((effect, change.object.clone()));
@@ -178,10 +178,10 @@ impl Effects {
             };
             *self.counts.entry(effect.clone()).or_default() += 1;
             let object = ObjectKey {
-                group: String::new(),
-                resource: service.clone(),
-                namespace: String::new(),
-                name: one.object.clone(),
+                group: CompactString::default(),
+                resource: service.into(),
+                namespace: CompactString::default(),
+                name: one.object.as_str().into(),
             };
             done.push((effect, object));
         }

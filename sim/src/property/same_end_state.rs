@@ -94,7 +94,7 @@ impl Property for LevelTriggered {
         match &record.event {
             Event::WatchOpened { replica, call, .. } => {
                 let operator = view.operator_of(*replica).to_owned();
-                self.watched.insert((operator, call.resource.clone()));
+                self.watched.insert((operator, call.resource.to_string()));
             }
             Event::WatchDelivered {
                 replica,

@@ -63,10 +63,10 @@ pub struct View<'w> {
 pub(crate) fn key_of(server: &ApiServer, entry: &Entry) -> ObjectKey {
     let row = server.registry().by_id(entry.resource);
     ObjectKey {
-        group: row.map(|row| row.group.to_string()).unwrap_or_default(),
-        resource: row.map(|row| row.plural.to_string()).unwrap_or_default(),
-        namespace: entry.key.namespace().to_owned(),
-        name: entry.key.name().to_owned(),
+        group: row.map(|row| row.group.clone()).unwrap_or_default(),
+        resource: row.map(|row| row.plural.clone()).unwrap_or_default(),
+        namespace: entry.key.namespace().into(),
+        name: entry.key.name().into(),
     }
 }
 
@@ -75,14 +75,14 @@ pub(super) fn objects(server: &ApiServer) -> impl Iterator<Item = (ObjectKey, &O
     let store = server.store();
     store.resources().flat_map(move |resource| {
         let row = server.registry().by_id(resource);
-        let group = row.map(|row| row.group.to_string()).unwrap_or_default();
-        let plural = row.map(|row| row.plural.to_string()).unwrap_or_default();
+        let group = row.map(|row| row.group.clone()).unwrap_or_default();
+        let plural = row.map(|row| row.plural.clone()).unwrap_or_default();
         store.objects(resource).map(move |(key, object)| {
             let key = ObjectKey {
                 group: group.clone(),
                 resource: plural.clone(),
-                namespace: key.namespace().to_owned(),
-                name: key.name().to_owned(),
+                namespace: key.namespace().into(),
+                name: key.name().into(),
             };
             (key, &**object)
         })

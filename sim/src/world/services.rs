@@ -4,6 +4,7 @@
 //! time, and its reply travels back. What a service does by itself, such as a cleanup that ends, is a choice of its own.
 
 use bytes::Bytes;
+use fake_apiserver::json::CompactString;
 
 use super::World;
 use super::requests::InFlight;
@@ -43,12 +44,12 @@ fn call_of(service: &str, http: &http::Request<Bytes>) -> Call {
         _ => "other",
     };
     Call {
-        verb: verb.to_owned(),
-        group: String::new(),
-        resource: format!("{service}{}", http.uri().path()),
-        namespace: String::new(),
-        name: String::new(),
-        subresource: String::new(),
+        verb: verb.into(),
+        group: CompactString::default(),
+        resource: format!("{service}{}", http.uri().path()).into(),
+        namespace: CompactString::default(),
+        name: CompactString::default(),
+        subresource: CompactString::default(),
     }
 }
 
