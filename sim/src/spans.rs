@@ -275,7 +275,10 @@ impl Subscriber for Spans {
     fn exit(&self, span: &Id) {
         let _ = TABLE.try_with(|table| {
             let entered = &mut table.borrow_mut().entered;
-            if let Some(at) = entered.iter().rposition(|id| *id == span.into_u64()) {
+            // Mostly the one that was entered last.
+            if entered.last() == Some(&span.into_u64()) {
+                entered.pop();
+            } else if let Some(at) = entered.iter().rposition(|id| *id == span.into_u64()) {
                 entered.remove(at);
             }
         });

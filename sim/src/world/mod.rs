@@ -80,7 +80,8 @@ pub struct World<'s> {
     chooser: Chooser,
     agenda: Agenda,
     replicas: Vec<Replica>,
-    requests: BTreeMap<RequestId, InFlight>,
+    /// Boxed: a map moves what it holds, and these are large.
+    requests: BTreeMap<RequestId, Box<InFlight>>,
     watches: BTreeMap<WatchId, OpenWatch>,
     services: Vec<services::Running>,
     calls: BTreeMap<CallId, WebhookCall>,

@@ -165,7 +165,7 @@ impl World<'_> {
         let mut request = InFlight::new(sent, incarnation, server, call, name, moved);
         request.traceparent = traceparent;
         request.selects = selects;
-        self.requests.insert(id, request);
+        self.requests.insert(id, Box::new(request));
         if !self.held.contains(&replica) {
             self.set_out(id);
         }

@@ -97,7 +97,7 @@ impl World<'_> {
         if !known {
             request.fail(TransportError::NoService(service));
         }
-        self.requests.insert(id, request);
+        self.requests.insert(id, Box::new(request));
         if !known {
             return self.reply_later(id, moved);
         }
