@@ -200,7 +200,7 @@ fn turn_of(plain: &mut Plain, dice: &mut Dice, row: &Resource, schema: &Schema, 
     };
     let named = format!("{target}/{name}");
     let mut created = false;
-    let mut sent = vec![("POST", target.clone(), JSON, body(turn % 3 > 0))];
+    let mut sent = vec![("POST", target.clone(), JSON, body(!turn.is_multiple_of(3)))];
     for (method, target, kind) in [
         ("PUT", named.clone(), JSON),
         ("PATCH", format!("{named}?fieldManager=m&force=1"), APPLY),
