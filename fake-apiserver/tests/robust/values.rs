@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fake_apiserver::ids::{Ids, SeededIds};
 use fake_apiserver::json::{self, Map, Value};
 use fake_apiserver::registry::{Registry, Resource};
-use fake_apiserver::schema::{Schema, Special, Type};
+use fake_apiserver::schema::{Schema, Schemas, Special, Type};
 
 use crate::growth::{APPLY, JSON, Plain};
 
@@ -155,8 +155,6 @@ impl Dice {
 #[test]
 fn every_kind_is_answered_whatever_its_fields_hold() {
     let registry = Registry::new();
-    let runs = std::env::var("RECONVERGE_FUZZ_RUNS");
-    let runs = runs.ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     let mut stored = 0;
     for (seed, row) in registry.rows().enumerate() {
         let Some(schema) = row.schema().filter(|_| row.verbs.has("create")) else {
@@ -164,11 +162,90 @@ fn every_kind_is_answered_whatever_its_fields_hold() {
         };
         let mut dice = Dice(SeededIds::new(seed as u64));
         let mut plain = Plain::new();
-        for turn in 0..runs {
+        for turn in 0..runs() {
             stored += usize::from(turn_of(&mut plain, &mut dice, row, schema, turn));
         }
     }
     assert!(stored > 50, "only {stored} objects were taken");
+}
+
+#[test]
+fn subresources_are_answered_whatever_is_sent() {
+    const CORE: &str = "/api/v1/namespaces/default";
+    const APPS: &str = "/apis/apps/v1/namespaces/default/deployments";
+    let pod = r#"{"metadata":{"name":"a","labels":{"l":"v"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#;
+    let spec = r#"{"selector":{"matchLabels":{"l":"v"}},"template":{"metadata":{"labels":{"l":"v"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}"#;
+    let deployment = format!(r#"{{"metadata":{{"name":"a"}},"spec":{spec}}}"#);
+    let schemas = Schemas::builtin();
+    let mut dice = Dice(SeededIds::new(1));
+    for (group, version, kind, method, target) in [
+        (
+            "",
+            "v1",
+            "Binding",
+            "POST",
+            format!("{CORE}/pods/a/binding"),
+        ),
+        (
+            "policy",
+            "v1",
+            "Eviction",
+            "POST",
+            format!("{CORE}/pods/a/eviction"),
+        ),
+        ("", "v1", "Pod", "PUT", format!("{CORE}/pods/a/resize")),
+        (
+            "",
+            "v1",
+            "Pod",
+            "PUT",
+            format!("{CORE}/pods/a/ephemeralcontainers"),
+        ),
+        (
+            "autoscaling",
+            "v1",
+            "Scale",
+            "PUT",
+            format!("{APPS}/a/scale"),
+        ),
+        (
+            "authentication.k8s.io",
+            "v1",
+            "TokenRequest",
+            "POST",
+            format!("{CORE}/serviceaccounts/a/token"),
+        ),
+        (
+            "",
+            "v1",
+            "Namespace",
+            "PUT",
+            "/api/v1/namespaces/default/finalize".to_owned(),
+        ),
+    ] {
+        let schema = schemas.kind(group, version, kind).expect("a built-in kind");
+        let mut plain = Plain::new();
+        for _ in 0..runs() {
+            plain.send("POST", &format!("{CORE}/pods"), JSON, pod);
+            plain.send("POST", APPS, JSON, deployment.clone());
+            let account = r#"{"metadata":{"name":"a"}}"#;
+            plain.send("POST", &format!("{CORE}/serviceaccounts"), JSON, account);
+            let mut object = dice.value(schema, 0);
+            let name = if kind == "Namespace" { "default" } else { "a" };
+            object.set(&["metadata"], json::parse(b"{}").expect("JSON"));
+            object.set(&["metadata", "name"], name);
+            let body = json::to_vec(&object);
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let answer = catch_unwind(AssertUnwindSafe(|| plain.send(method, &target, JSON, body)));
+            let answer = answer.unwrap_or_else(|_| panic!("{method} {target}: {text}"));
+            json::parse(answer.body()).expect("an answer is JSON");
+        }
+    }
+}
+
+fn runs() -> u64 {
+    let runs = std::env::var("RECONVERGE_FUZZ_RUNS");
+    runs.ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
 }
 
 /// Creates, changes, shows and deletes an object; whether it was created.
