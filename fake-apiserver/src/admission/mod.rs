@@ -2,6 +2,7 @@
 //!
 //! Owns the order of plugins, policies and webhooks. Does not own where in a request's way
 //! the chain stands (`server::access`).
+//! Simplification: a write whose time is up (D13) is not stored afterwards.
 //! Behaviour: apiserver `admission` (AD1–AD14). NamespaceLifecycle is `server::lifecycle`.
 
 mod conditions;

@@ -52,6 +52,39 @@ fn s6_a_token_is_bound_to_what_is_there() {
 }
 
 #[test]
+fn s6_a_token_is_asked_for_by_the_name_and_uid_of_its_account() {
+    let mut world = World::quick();
+    let accounts = format!("{DEFAULT}/serviceaccounts");
+    let account = world.call("POST", &accounts, Some(json!({"metadata": {"name": "a"}})));
+    let uid = account.1.str_at(&["metadata", "uid"]).to_owned();
+    let mut ask = |metadata: Value, spec: Value| {
+        let body = json!({"metadata": metadata, "spec": spec});
+        world.call("POST", &format!("{accounts}/a/token"), Some(body))
+    };
+    assert_eq!(
+        ask(json!({"name": "a", "uid": uid.as_str()}), json!({})).0,
+        201
+    );
+    // The name is looked at before the spec.
+    let short = json!({"expirationSeconds": 5});
+    let other = ask(json!({"name": "b"}), short.clone());
+    assert_eq!(
+        (other.0, message(&other)),
+        (
+            422,
+            "TokenRequest.authentication.k8s.io \"a\" is invalid: metadata.name: Invalid value: \"b\": must match the service account name if specified"
+        )
+    );
+    let stale = ask(json!({"uid": "x"}), short.clone());
+    let want = format!(
+        "Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"a\": the UID in the token request (x) does not match the UID of the service account ({uid})"
+    );
+    assert_eq!((stale.0, message(&stale)), (409, want.as_str()));
+    assert_eq!(ask(json!({"namespace": "other"}), short.clone()).0, 400);
+    assert_eq!(ask(json!({}), short).0, 422);
+}
+
+#[test]
 fn d9_a_template_is_not_compared_with_an_invalid_selector() {
     let mut world = World::quick();
     let selector = json!({"matchExpressions": [{"key": "a", "operator": "Bad"}]});

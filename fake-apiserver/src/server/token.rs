@@ -12,6 +12,8 @@ use crate::schema::Schemas;
 use crate::status::{Cause, Status, go_quote};
 use crate::time::Timestamp;
 
+const GROUP: &str = "authentication.k8s.io";
+const KIND: &str = "TokenRequest";
 const API_VERSION: &str = "authentication.k8s.io/v1";
 /// Whom tokens are for unless the request says otherwise.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -20,8 +22,7 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
     let mut request = body::part(s, &row, options.field_validation)?;
-    let Some(schema) = Schemas::builtin().kind("authentication.k8s.io", "v1", "TokenRequest")
-    else {
+    let Some(schema) = Schemas::builtin().kind(GROUP, "v1", KIND) else {
         return Err(Status::path_not_found().into());
     };
     if request.i64_at(&["spec", "expirationSeconds"]).is_none() {
@@ -30,40 +31,12 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
     let manager = options.manager(s.request.header(http::header::USER_AGENT));
     managed::track_created(s, schema, API_VERSION, "token", &mut request, &manager);
     let name = s.request.info.name.clone();
-    let home = s.request.info.namespace.clone();
-    for (field, here, what) in [("name", &name, "name"), ("namespace", &home, "namespace")] {
-        let said = request.str_at(&["metadata", field]).to_owned();
-        if !said.is_empty() && said != *here {
-            let cause = Cause::invalid(
-                format!("metadata.{field}"),
-                &said.into(),
-                &format!("must match the service account {what} if specified"),
-            );
-            return Err(invalid(&name, cause).into());
-        }
-    }
-    let account = super::update::live(s, &row);
-    let account = account.ok_or_else(|| Status::not_found("", "serviceaccounts", &name))?;
-    let seconds = request.i64_at(&["spec", "expirationSeconds"]).unwrap_or(0);
-    let why = match seconds {
-        ..600 => "may not specify a duration less than 10 minutes",
-        600..=4_294_967_296 => "",
-        _ => "may not specify a duration larger than 2^32 seconds",
-    };
-    if !why.is_empty() {
-        let cause = Cause::invalid("spec.expirationSeconds", &seconds.into(), why);
-        return Err(invalid("", cause).into());
-    }
-    if request.array_at(&["spec", "audiences"]).is_empty() {
-        request.set(&["spec", "audiences"], vec![Value::from(ISSUER)]);
-    }
+    let namespace = s.request.info.namespace.clone();
+    body::check_namespace(&row, &namespace, &mut request)?;
     if request.at(&["spec", "boundObjectRef"]).is_none() {
         request.set(&["spec", "boundObjectRef"], Value::Null);
     }
-    let namespace = account.namespace().to_owned();
-    request.set(&["metadata", "namespace"], namespace.as_str());
-    request.set(&["status", "expirationTimestamp"], Value::Null);
-    request.set(&["status", "token"], "");
+    clear_status(&mut request);
     let sent_options = access::sent_options(s, &options, "CreateOptions");
     let attributes = super::Attributes {
         operation: "CREATE",
@@ -76,9 +49,39 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
         dry_run: options.dry_run,
     };
     super::access::mutate(s, &attributes, &mut request)?;
+    let said = request.str_at(&["metadata", "name"]).to_owned();
+    if !said.is_empty() && said != name {
+        let why = "must match the service account name if specified";
+        let cause = Cause::invalid("metadata.name", &said.into(), why);
+        return Err(invalid(&name, cause).into());
+    }
+    let account = super::update::live(s, &row);
+    let account = account.ok_or_else(|| Status::not_found("", "serviceaccounts", &name))?;
+    let said = request.str_at(&["metadata", "uid"]);
+    if !said.is_empty() && said != account.uid() {
+        let why = format!(
+            "the UID in the token request ({said}) does not match the UID of the service account ({})",
+            account.uid()
+        );
+        return Err(Status::conflict(GROUP, KIND, &name, &why).into());
+    }
+    if request.array_at(&["spec", "audiences"]).is_empty() {
+        request.set(&["spec", "audiences"], vec![Value::from(ISSUER)]);
+    }
     request.set(&["metadata", "name"], name.as_str());
     request.set(&["metadata", "uid"], account.uid());
     request.set(&["metadata", "creationTimestamp"], s.now.rfc3339());
+    clear_status(&mut request);
+    let seconds = request.i64_at(&["spec", "expirationSeconds"]).unwrap_or(0);
+    let why = match seconds {
+        ..600 => "may not specify a duration less than 10 minutes",
+        600..=4_294_967_296 => "",
+        _ => "may not specify a duration larger than 2^32 seconds",
+    };
+    if !why.is_empty() {
+        let cause = Cause::invalid("spec.expirationSeconds", &seconds.into(), why);
+        return Err(invalid("", cause).into());
+    }
     super::access::validate(s, &attributes, Some(&request))?;
     bound_object(s, &request["spec"]["boundObjectRef"], &namespace, &name)?;
     let expires = Timestamp::from_seconds(s.now.seconds() + seconds);
@@ -95,7 +98,12 @@ pub(super) fn create(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, 
 }
 
 fn invalid(name: &str, cause: Cause) -> Status {
-    Status::invalid("authentication.k8s.io", "TokenRequest", name, vec![cause])
+    Status::invalid(GROUP, KIND, name, vec![cause])
+}
+
+fn clear_status(request: &mut Value) {
+    request.set(&["status", "expirationTimestamp"], Value::Null);
+    request.set(&["status", "token"], "");
 }
 
 // A token may live as long as another object does, which must be there and be the account's.
