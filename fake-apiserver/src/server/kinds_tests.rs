@@ -85,6 +85,36 @@ fn s6_a_token_is_asked_for_by_the_name_and_uid_of_its_account() {
 }
 
 #[test]
+fn s6_a_binding_is_for_the_pod_that_was_seen() {
+    let mut world = World::quick();
+    let pods = format!("{DEFAULT}/pods");
+    let created = world.call("POST", &pods, Some(pod("p", json!({}))));
+    let uid = created.1.str_at(&["metadata", "uid"]).to_owned();
+    let mut bind = |metadata: Value, target: Value| {
+        let mut body = json!({"metadata": metadata, "target": target});
+        body.set(&["metadata", "name"], "p");
+        world.call("POST", &format!("{pods}/p/binding"), Some(body))
+    };
+    let node = json!({"kind": "Node", "name": "n"});
+    let (code, status) = bind(json!({"uid": "seen-before"}), node.clone());
+    let want = format!(
+        "Operation cannot be fulfilled on pods \"p\": StorageError: invalid object, Code: 4, Key: /registry/pods/default/p, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: seen-before, UID in object meta: {uid}"
+    );
+    assert_eq!((code, status.str_at(&["message"])), (409, want.as_str()));
+    let (code, status) = bind(json!({"resourceVersion": "1"}), node.clone());
+    assert_eq!(code, 409, "{status}");
+    let (code, status) = bind(json!({}), json!({"kind": "Rack"}));
+    assert_eq!(
+        (code, status.str_at(&["message"])),
+        (
+            500,
+            "[target.kind: Unsupported value: \"Rack\": supported values: \"Node\", \"<empty>\", target.name: Required value]"
+        )
+    );
+    assert_eq!(bind(json!({"uid": uid.as_str()}), node).0, 201);
+}
+
+#[test]
 fn d9_a_template_is_not_compared_with_an_invalid_selector() {
     let mut world = World::quick();
     let selector = json!({"matchExpressions": [{"key": "a", "operator": "Bad"}]});

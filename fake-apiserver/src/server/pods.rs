@@ -7,24 +7,28 @@
 use std::sync::Arc;
 
 use super::access::{self, Attributes};
-use super::{Answer, Halt, Session, body, delete, managed};
+use super::{Answer, Halt, Session, body, delete, managed, update};
 use crate::json;
 use crate::json::Value;
 use crate::registry::{Resource, split_api_version};
 use crate::request::selector::LabelSelector;
 use crate::request::{DeleteOptions, WriteOptions};
 use crate::schema::Schemas;
-use crate::status::{Cause, Status};
+use crate::status::{Cause, Status, aggregate};
 use crate::store::{Key, Object};
+use crate::strategy::field::{At, Errors};
 
 /// POST of a Binding: gives an unassigned Pod its node.
 pub(super) fn bind(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, Halt> {
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
     let mut binding = review(s, &row, &options)?;
     let name = s.request.info.name.clone();
-    check_name(&binding, &name, "Binding")?;
     track(s, &mut binding, "binding", &options);
-    admit(s, &row, "binding", &mut binding, &options)?;
+    let early = |binding: &Value| {
+        check_name(binding, &name, "Binding")?;
+        check_target(binding)
+    };
+    admit(s, &row, "binding", &mut binding, &options, early)?;
     assign(s, row, &name, &binding, &options)
 }
 
@@ -37,13 +41,31 @@ pub(super) fn bind_by_name(
     let Some(row) = s.core.registry.find("", "v1", "pods").cloned() else {
         return Err(Status::method_not_allowed().into());
     };
-    assign(
-        s,
-        row,
-        binding.str_at(&["metadata", "name"]),
-        binding,
-        options,
-    )
+    check_target(binding)?;
+    // Here uid and revision are wiped as in any creation.
+    let mut binding = binding.clone();
+    for field in ["uid", "resourceVersion"] {
+        binding.remove(&["metadata", field]);
+    }
+    let name = binding.str_at(&["metadata", "name"]);
+    assign(s, row, name, &binding, options)
+}
+
+fn check_target(binding: &Value) -> Result<(), Status> {
+    let mut errors = Errors::default();
+    let root = At::root(binding);
+    let target = root.field("target");
+    let (kind, name) = (target.field("kind"), target.field("name"));
+    if !matches!(kind.text(), "" | "Node") {
+        errors.unsupported(&kind, &["Node", "<empty>"]);
+    }
+    if name.text().is_empty() {
+        errors.required(&name, "");
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::bare(aggregate(&errors.causes))),
+    }
 }
 
 fn assign(
@@ -54,13 +76,11 @@ fn assign(
     options: &WriteOptions,
 ) -> Result<Answer, Halt> {
     let node = binding.str_at(&["target", "name"]).to_owned();
-    if node.is_empty() {
-        return Err(Status::bare("target.name: Required value").into());
-    }
     let namespace = &s.request.info.namespace;
     let Some(existing) = s.core.object(&row, namespace, name).cloned() else {
         return Err(Status::not_found("", "pods", name).into());
     };
+    update::check_bound(&row, &existing, binding, options.dry_run)?;
     let mut pod = existing.value().clone();
     let why = if existing.is_terminating() {
         format!("pod {name} is being deleted, cannot be assigned to a host")
@@ -95,7 +115,6 @@ pub(super) fn evict(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, H
     let options = WriteOptions::read(&s.request.query, "CreateOptions")?;
     let mut eviction = review(s, &row, &options)?;
     let name = s.request.info.name.clone();
-    check_name(&eviction, &name, "Eviction")?;
     let sent = eviction
         .get("deleteOptions")
         .cloned()
@@ -107,7 +126,8 @@ pub(super) fn evict(s: &mut Session<'_>, row: Arc<Resource>) -> Result<Answer, H
         ..options
     };
     track(s, &mut eviction, "eviction", &options);
-    admit(s, &row, "eviction", &mut eviction, &options)?;
+    let early = |eviction: &Value| check_name(eviction, &name, "Eviction");
+    admit(s, &row, "eviction", &mut eviction, &options, early)?;
     let pod = existing(s, &row)?;
     let phase = pod.value().str_at(&["status", "phase"]);
     let free = pod.is_terminating() || matches!(phase, "Pending" | "Succeeded" | "Failed");
@@ -196,12 +216,14 @@ fn track(s: &Session<'_>, object: &mut Value, subresource: &str, options: &Write
     }
 }
 
+/// Admission of what is sent; `early` is looked at once it may have been changed, before it is validated.
 fn admit(
     s: &mut Session<'_>,
     row: &Arc<Resource>,
     subresource: &str,
     object: &mut Value,
     options: &WriteOptions,
+    early: impl FnOnce(&Value) -> Result<(), Status>,
 ) -> Result<(), Halt> {
     let (namespace, name) = (
         s.request.info.namespace.clone(),
@@ -220,6 +242,7 @@ fn admit(
         dry_run: options.dry_run,
     };
     access::mutate(s, &attributes, object)?;
+    early(object)?;
     access::validate(s, &attributes, Some(object))
 }
 

@@ -67,7 +67,13 @@ fn create_missing(
     let uid = object.str_at(&["metadata", "uid"]).to_owned();
     if !uid.is_empty() {
         let (namespace, name) = (&s.request.info.namespace, &s.request.info.name);
-        return Err(uid_conflict(&row, namespace, name, &uid, "", options.dry_run).into());
+        return Err(storage_conflict(
+            &row,
+            (namespace, name),
+            ("UID", [&uid, ""]),
+            options.dry_run,
+        )
+        .into());
     }
     let sent = object.str_at(&["metadata", "resourceVersion"]).to_owned();
     parse_revision(&sent)?;
@@ -104,34 +110,49 @@ pub(super) fn check_uid(
     object: &Value,
     dry_run: bool,
 ) -> Result<(), Status> {
-    let sent = object.str_at(&["metadata", "uid"]);
-    if sent.is_empty() || sent == existing.uid() {
-        return Ok(());
-    }
-    let (namespace, name) = (existing.namespace(), existing.name());
-    Err(uid_conflict(
-        row,
-        namespace,
-        name,
-        sent,
-        existing.uid(),
-        dry_run,
-    ))
+    let uids = [object.str_at(&["metadata", "uid"]), existing.uid()];
+    check_stored(row, existing, ("UID", uids), dry_run)
 }
 
-fn uid_conflict(
+/// The uid and the revision that a Binding names must be the Pod's.
+pub(super) fn check_bound(
     row: &Resource,
-    namespace: &str,
-    name: &str,
-    sent: &str,
-    stored: &str,
+    existing: &Object,
+    binding: &Value,
+    dry_run: bool,
+) -> Result<(), Status> {
+    check_uid(row, existing, binding, dry_run)?;
+    let version = |object: &Value| object.str_at(&["metadata", "resourceVersion"]).to_owned();
+    let (sent, stored) = (version(binding), version(existing.value()));
+    let versions = ("ResourceVersion", [sent.as_str(), stored.as_str()]);
+    check_stored(row, existing, versions, dry_run)
+}
+
+fn check_stored(
+    row: &Resource,
+    existing: &Object,
+    (what, [sent, stored]): (&str, [&str; 2]),
+    dry_run: bool,
+) -> Result<(), Status> {
+    if sent.is_empty() || sent == stored {
+        return Ok(());
+    }
+    let place = (existing.namespace(), existing.name());
+    let precondition = (what, [sent, stored]);
+    Err(storage_conflict(row, place, precondition, dry_run))
+}
+
+fn storage_conflict(
+    row: &Resource,
+    (namespace, name): (&str, &str),
+    (what, [sent, stored]): (&str, [&str; 2]),
     dry_run: bool,
 ) -> Status {
     let root = if dry_run { "" } else { "/registry" };
     let namespace = if row.namespaced { namespace } else { "" };
     let key = Key::new(namespace, name);
     let why = format!(
-        "StorageError: invalid object, Code: 4, Key: {root}/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}",
+        "StorageError: invalid object, Code: 4, Key: {root}/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: {what} in precondition: {sent}, {what} in object meta: {stored}",
         row.storage_prefix()
     );
     Status::conflict(&row.group, &row.plural, name, &why)
