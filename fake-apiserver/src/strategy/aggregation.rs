@@ -54,18 +54,16 @@ impl Strategy for ApiServices {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
+        if cx.subresource != "status" {
+            return self.validate_anew(cx, new, old).causes;
+        }
         let mut errors = Errors::default();
         let root = At::root(new);
-        if cx.subresource == "status" {
-            let status = root.field("status");
-            for condition in status.field("conditions").items() {
-                let known = ["True", "False", "Unknown"];
-                errors.one_of_in_order(&condition.field("status"), &known);
-            }
-            return errors.causes;
+        let status = root.field("status");
+        for condition in status.field("conditions").items() {
+            let known = ["True", "False", "Unknown"];
+            errors.one_of_in_order(&condition.field("status"), &known);
         }
-        super::validate_metadata(&mut errors, cx, new, old);
-        service(&mut errors, &root);
         errors.causes
     }
 }

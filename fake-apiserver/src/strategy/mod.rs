@@ -115,6 +115,15 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// Field errors of a changed object as if it were new, those of its metadata first: how the check of a change begins for
+    /// many kinds.
+    fn validate_anew(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> field::Errors {
+        let mut errors = field::Errors::default();
+        validate_metadata(&mut errors, cx, new, old);
+        errors.causes.extend(self.validate_create(cx, new));
+        errors
+    }
+
     /// Warnings about an object that is valid. `old` is the one it replaces, through the main endpoint.
     fn warnings(&self, _out: &mut Vec<String>, _new: &Value, _old: Option<&Value>) {}
 

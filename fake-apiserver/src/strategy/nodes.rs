@@ -98,8 +98,7 @@ impl Strategy for Nodes {
         let mut errors = Errors::default();
         // The main endpoint checks the new object and then the change, which repeats some of it.
         if cx.subresource.is_empty() {
-            super::validate_metadata(&mut errors, cx, new, old);
-            errors.causes.extend(self.validate_create(cx, new));
+            errors = self.validate_anew(cx, new, old);
         }
         update(&mut errors, new, old);
         let fixed = ["externalID", "configSource"];

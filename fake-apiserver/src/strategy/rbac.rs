@@ -46,10 +46,7 @@ impl Strategy for Roles {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
-        let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new, old);
-        errors.causes.extend(self.validate_create(cx, new));
-        errors.causes
+        self.validate_anew(cx, new, old).causes
     }
 }
 
@@ -122,9 +119,7 @@ impl Strategy for Bindings {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
-        let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new, old);
-        errors.causes.extend(self.validate_create(cx, new));
+        let mut errors = self.validate_anew(cx, new, old);
         let root = At::root(new);
         let role = root.field("roleRef");
         if role.value() != &old["roleRef"] {

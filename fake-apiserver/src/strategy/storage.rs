@@ -297,9 +297,7 @@ impl Strategy for DriverNodes {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
-        let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new, old);
-        errors.causes.extend(self.validate_create(cx, new));
+        let mut errors = self.validate_anew(cx, new, old);
         let root = At::root(new);
         let spec = root.field("spec");
         let fixed = |driver: &Value| {
@@ -376,9 +374,7 @@ impl Strategy for Attachments {
     }
 
     fn validate_update(&self, cx: &mut Cx<'_>, new: &Value, old: &Value) -> Vec<Cause> {
-        let mut errors = Errors::default();
-        super::validate_metadata(&mut errors, cx, new, old);
-        errors.causes.extend(self.validate_create(cx, new));
+        let mut errors = self.validate_anew(cx, new, old);
         let root = At::root(new);
         errors.immutable_as(&root.field("spec"), &old["spec"], internal::ATTACHMENT);
         errors.causes

@@ -8,6 +8,7 @@ use fake_apiserver::registry::{Registry, Resource};
 use fake_apiserver::schema::{Schema, Special, Type};
 
 use crate::growth::{APPLY, JSON, Plain, STRATEGIC, linear};
+use crate::smoke::asked_runs;
 
 /// Elements of the small case.
 const SIZE: usize = 500;
@@ -28,8 +29,7 @@ enum Step {
 fn every_list_and_map_of_every_kind_may_be_long() {
     let registry = Registry::new();
     let mut seen = BTreeSet::new();
-    let longer = std::env::var("RECONVERGE_FUZZ_RUNS").is_ok();
-    let stride = if longer { 1 } else { STRIDE };
+    let stride = if asked_runs().is_some() { 1 } else { STRIDE };
     let mut checked = 0;
     for row in registry.rows() {
         let Some(schema) = row.schema().filter(|_| row.verbs.has("create")) else {
@@ -88,9 +88,8 @@ fn collect(
     }
 }
 
-fn check(row: &Resource, schema: &Schema, way: &[Step]) {
-    let shown: Vec<String> = way.iter().map(|step| format!("{step:?}")).collect();
-    let name = format!("{} {}", row.kind, shown.join(" "));
+/// Where objects of a kind are created.
+pub(crate) fn collection(row: &Resource) -> String {
     let root = if row.group.is_empty() {
         "/api"
     } else {
@@ -101,7 +100,13 @@ fn check(row: &Resource, schema: &Schema, way: &[Step]) {
     } else {
         ""
     };
-    let target = format!("{root}/{}/{namespace}{}", row.api_version(), row.plural);
+    format!("{root}/{}/{namespace}{}", row.api_version(), row.plural)
+}
+
+fn check(row: &Resource, schema: &Schema, way: &[Step]) {
+    let shown: Vec<String> = way.iter().map(|step| format!("{step:?}")).collect();
+    let name = format!("{} {}", row.kind, shown.join(" "));
+    let target = collection(row);
     let body = |size: usize| {
         let mut object = Value::object();
         object.set(&["metadata", "name"], "a");

@@ -73,8 +73,7 @@ fn smoke(target: &str, run: fn(&[u8])) {
     for (name, bytes) in &seeds {
         guarded(name, bytes, run);
     }
-    let runs = std::env::var("RECONVERGE_FUZZ_RUNS");
-    let runs = runs.ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
+    let runs = asked_runs().unwrap_or(RUNS);
     let mut dice = Dice(SeededIds::new(target.len() as u64));
     for turn in 0..runs {
         let mut bytes = seeds[dice.below(seeds.len())].1.clone();
@@ -85,6 +84,11 @@ fn smoke(target: &str, run: fn(&[u8])) {
         bytes.truncate(1 << 16);
         guarded(&format!("{target} mutation {turn}"), &bytes, run);
     }
+}
+
+/// How many turns the environment asks for.
+pub(crate) fn asked_runs() -> Option<u64> {
+    std::env::var("RECONVERGE_FUZZ_RUNS").ok()?.parse().ok()
 }
 
 /// Runs one input; a panic shows it.

@@ -10,7 +10,9 @@ use fake_apiserver::json::{self, Map, Value};
 use fake_apiserver::registry::{Registry, Resource};
 use fake_apiserver::schema::{Schema, Schemas, Special, Type};
 
-use crate::growth::{APPLY, JSON, Plain};
+use crate::growth::{APPLY, JSON, MERGE, Plain, STRATEGIC};
+use crate::kinds::collection;
+use crate::smoke::asked_runs;
 
 /// Objects of each kind, unless a longer run is asked for as in `smoke`.
 const RUNS: u64 = 12;
@@ -162,7 +164,7 @@ fn every_kind_is_answered_whatever_its_fields_hold() {
         };
         let mut dice = Dice(SeededIds::new(seed as u64));
         let mut plain = Plain::new();
-        for turn in 0..runs() {
+        for turn in 0..asked_runs().unwrap_or(RUNS) {
             stored += usize::from(turn_of(&mut plain, &mut dice, row, schema, turn));
         }
     }
@@ -225,14 +227,14 @@ fn subresources_are_answered_whatever_is_sent() {
     ] {
         let schema = schemas.kind(group, version, kind).expect("a built-in kind");
         let mut plain = Plain::new();
-        for _ in 0..runs() {
+        for _ in 0..asked_runs().unwrap_or(RUNS) {
             plain.send("POST", &format!("{CORE}/pods"), JSON, pod);
             plain.send("POST", APPS, JSON, deployment.clone());
             let account = r#"{"metadata":{"name":"a"}}"#;
             plain.send("POST", &format!("{CORE}/serviceaccounts"), JSON, account);
             let mut object = dice.value(schema, 0);
             let name = if kind == "Namespace" { "default" } else { "a" };
-            object.set(&["metadata"], json::parse(b"{}").expect("JSON"));
+            object.set(&["metadata"], Value::object());
             object.set(&["metadata", "name"], name);
             let body = json::to_vec(&object);
             let text = String::from_utf8_lossy(&body).into_owned();
@@ -243,24 +245,9 @@ fn subresources_are_answered_whatever_is_sent() {
     }
 }
 
-fn runs() -> u64 {
-    let runs = std::env::var("RECONVERGE_FUZZ_RUNS");
-    runs.ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
-}
-
 /// Creates, changes, shows and deletes an object; whether it was created.
 fn turn_of(plain: &mut Plain, dice: &mut Dice, row: &Resource, schema: &Schema, turn: u64) -> bool {
-    let root = if row.group.is_empty() {
-        "/api"
-    } else {
-        "/apis"
-    };
-    let namespace = if row.namespaced {
-        "namespaces/default/"
-    } else {
-        ""
-    };
-    let target = format!("{root}/{}/{namespace}{}", row.api_version(), row.plural);
+    let target = collection(row);
     let name = match row.kind.as_str() {
         "IPAddress" => format!("10.0.0.{}", turn % 250),
         _ => format!("a{turn}"),
@@ -268,7 +255,7 @@ fn turn_of(plain: &mut Plain, dice: &mut Dice, row: &Resource, schema: &Schema, 
     let mut body = |named: bool| {
         let mut object = dice.value(schema, 0);
         if named || !object["metadata"].is_object() {
-            object.set(&["metadata"], json::parse(br#"{}"#).expect("JSON"));
+            object.set(&["metadata"], Value::object());
         }
         object.set(&["metadata", "name"], name.as_str());
         object.set(&["apiVersion"], row.api_version());
@@ -282,16 +269,8 @@ fn turn_of(plain: &mut Plain, dice: &mut Dice, row: &Resource, schema: &Schema, 
         ("PUT", named.clone(), JSON),
         ("PATCH", format!("{named}?fieldManager=m&force=1"), APPLY),
         ("PUT", format!("{named}/status"), JSON),
-        (
-            "PATCH",
-            format!("{named}/status"),
-            "application/merge-patch+json",
-        ),
-        (
-            "PATCH",
-            named.clone(),
-            "application/strategic-merge-patch+json",
-        ),
+        ("PATCH", format!("{named}/status"), MERGE),
+        ("PATCH", named.clone(), STRATEGIC),
     ] {
         sent.push((method, target, kind, body(true)));
     }
