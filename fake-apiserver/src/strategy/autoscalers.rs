@@ -6,7 +6,7 @@
 use crate::json;
 use crate::json::{Map, Value};
 use crate::registry::Resource;
-use crate::status::{Cause, Status};
+use crate::status::Cause;
 
 use super::field::{At, Errors};
 use super::names::Names;
@@ -52,16 +52,6 @@ impl Strategy for Autoscalers {
             scaling_rules(up, vec![pods, percent.clone()]);
             scaling_rules(behavior.object("scaleDown"), vec![percent]);
         }
-    }
-
-    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        let status = if cx.resource.version == "v1" {
-            json!({"currentReplicas": 0, "desiredReplicas": 0})
-        } else {
-            json!({"currentMetrics": null, "desiredReplicas": 0})
-        };
-        object.set(&["status"], status);
-        Ok(())
     }
 
     fn validate_create(&self, cx: &mut Cx<'_>, object: &Value) -> Vec<Cause> {

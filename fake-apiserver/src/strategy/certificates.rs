@@ -12,7 +12,7 @@ use crate::status::{Cause, Status, go_quote};
 
 use super::field::{At, Errors};
 use super::names::Names;
-use super::{Cx, Strategy, restore};
+use super::{Cx, Strategy, reset_status, restore};
 
 const DECIDED: [&str; 2] = ["Approved", "Denied"];
 const USAGES: [&str; 23] = [
@@ -63,7 +63,7 @@ impl Strategy for SigningRequests {
             let groups = user.groups.iter().map(|group| Value::from(group.as_str()));
             spec.insert("groups", Value::Array(groups.collect()));
         }
-        object.set(&["status"], Value::object());
+        reset_status(cx, object);
         Ok(())
     }
 

@@ -84,15 +84,7 @@ pub trait Strategy: Send + Sync {
 
     /// Before validation of a create: uid, creation time and name are set. Resets what a client may not set.
     fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        if cx.resource.has_status()
-            && let Some(map) = object.as_object_mut()
-        {
-            let field = cx.resource.schema.and_then(|schema| schema.field("status"));
-            match field.filter(|field| field.is_written()) {
-                Some(field) => drop(map.insert("status", crate::schema::zero(field.schema()))),
-                None => drop(map.remove("status")),
-            }
-        }
+        reset_status(cx, object);
         Ok(())
     }
 
@@ -188,6 +180,18 @@ pub fn default_check_field(resource: &Resource, name: &str) -> Result<(), String
             "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
             crate::status::go_quote(name)
         )),
+    }
+}
+
+/// S6: a status begins as the zero of its type, whatever the client sent.
+pub fn reset_status(cx: &Cx<'_>, object: &mut Value) {
+    let resource = cx.resource;
+    if let Some(map) = object.as_object_mut().filter(|_| resource.has_status()) {
+        let field = resource.schema.and_then(|schema| schema.field("status"));
+        match field.filter(|field| field.is_written()) {
+            Some(field) => drop(map.insert("status", crate::schema::zero(field.schema()))),
+            None => drop(map.remove("status")),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::field::{At, Errors, semantically_equal};
 use super::metadata::{label_selector, selector_is_empty, selector_matches};
 use super::names::Names;
 use super::pods::{self, absent, fill};
-use super::{Cx, Strategy, claims, keep_status_or_rest, restore};
+use super::{Cx, Strategy, claims, keep_status_or_rest, reset_status, restore};
 
 const MISMATCH: &str = "`selector` does not match template `labels`";
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -114,19 +114,11 @@ impl Strategy for Workload {
         }
     }
 
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
-        let status = match self {
-            Deployment => json!({}),
-            ReplicaSet | ReplicationController => json!({"replicas": 0}),
-            StatefulSet => json!({"replicas": 0, "availableReplicas": 0}),
-            DaemonSet => {
-                if template_generation(object) < 1 {
-                    set_template_generation(object, 1);
-                }
-                json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0})
-            }
-        };
-        object.set(&["status"], status);
+    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
+        if *self == DaemonSet && template_generation(object) < 1 {
+            set_template_generation(object, 1);
+        }
+        reset_status(cx, object);
         Ok(())
     }
 

@@ -7,14 +7,13 @@
 mod changes;
 mod validation;
 
-use crate::json;
 use crate::json::{CompactString, Map, Value};
 use crate::registry::Resource;
 use crate::status::{Cause, Status, go_quote};
 
 use super::field::{At, Errors, semantically_equal};
 use super::pods::{self, absent, fill};
-use super::{Cx, Strategy, cron};
+use super::{Cx, Strategy, cron, reset_status};
 use changes::{status, update};
 use validation::{job_spec, whole};
 
@@ -61,7 +60,7 @@ impl Strategy for Jobs {
         own_labels(object);
     }
 
-    fn prepare_create(&self, _cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
+    fn prepare_create(&self, cx: &mut Cx<'_>, object: &mut Value) -> Result<(), Status> {
         if object
             .at(&["spec", "manualSelector"])
             .and_then(Value::as_bool)
@@ -75,7 +74,7 @@ impl Strategy for Jobs {
                 object.set(&["metadata", "labels"], labels);
             }
         }
-        object.set(&["status"], json!({}));
+        reset_status(cx, object);
         Ok(())
     }
 

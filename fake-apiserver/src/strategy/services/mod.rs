@@ -17,7 +17,7 @@ use crate::status::{Cause, Status};
 use super::field::{At, Errors};
 use super::names::Names;
 use super::pods::{absent, fill, items};
-use super::{Cx, Strategy, metadata, restore};
+use super::{Cx, Strategy, metadata, reset_status, restore};
 use allocation::{
     allocate, drop_by_type, drop_on_external_name, families, first_ip, keep_allocated, sync_ips,
 };
@@ -105,7 +105,7 @@ impl Strategy for Services {
         families(spec, None).map_err(invalid)?;
         allocate(cx, spec, None, &name).map_err(invalid)?;
         drop_on_external_name(spec);
-        object.set(&["status"], json!({"loadBalancer": {}}));
+        reset_status(cx, object);
         Ok(())
     }
 
