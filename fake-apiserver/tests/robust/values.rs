@@ -14,8 +14,8 @@ use crate::growth::{APPLY, JSON, MERGE, Plain, STRATEGIC};
 use crate::kinds::collection;
 use crate::smoke::asked_runs;
 
-/// Objects of each kind, unless a longer run is asked for as in `smoke`.
-const RUNS: u64 = 12;
+/// Objects of each kind; more where a longer run is asked for as in `smoke`, whose turns are shorter by far.
+const OBJECTS_MIN: u64 = 12;
 /// Nothing deeper is filled in.
 const DEPTH_MAX: usize = 11;
 
@@ -164,7 +164,7 @@ fn every_kind_is_answered_whatever_its_fields_hold() {
         };
         let mut dice = Dice(SeededIds::new(seed as u64));
         let mut plain = Plain::new();
-        for turn in 0..asked_runs().unwrap_or(RUNS) {
+        for turn in 0..objects() {
             stored += usize::from(turn_of(&mut plain, &mut dice, row, schema, turn));
         }
     }
@@ -227,7 +227,7 @@ fn subresources_are_answered_whatever_is_sent() {
     ] {
         let schema = schemas.kind(group, version, kind).expect("a built-in kind");
         let mut plain = Plain::new();
-        for _ in 0..asked_runs().unwrap_or(RUNS) {
+        for _ in 0..objects() {
             plain.send("POST", &format!("{CORE}/pods"), JSON, pod);
             plain.send("POST", APPS, JSON, deployment.clone());
             let account = r#"{"metadata":{"name":"a"}}"#;
@@ -243,6 +243,10 @@ fn subresources_are_answered_whatever_is_sent() {
             json::parse(answer.body()).expect("an answer is JSON");
         }
     }
+}
+
+fn objects() -> u64 {
+    OBJECTS_MIN.max(asked_runs().unwrap_or(0) / 100)
 }
 
 /// Creates, changes, shows and deletes an object; whether it was created.
