@@ -245,6 +245,55 @@ fn subresources_are_answered_whatever_is_sent() {
     }
 }
 
+#[test]
+fn o13_bounds_and_quotas_of_extreme_amounts() {
+    const CORE: &str = "/api/v1/namespaces/default";
+    let mut taken = 0;
+    for one in QUANTITIES {
+        let mut plain = Plain::new();
+        let range = format!(
+            r#"{{"metadata":{{"name":"r"}},"spec":{{"limits":[{{"type":"Container","max":{{"memory":"{one}"}},"maxLimitRequestRatio":{{"cpu":"{one}"}}}},{{"type":"Pod","min":{{"cpu":"{one}"}}}}]}}}}"#
+        );
+        plain.send("POST", &format!("{CORE}/limitranges"), JSON, range);
+        plain.send(
+            "POST",
+            &format!("{CORE}/resourcequotas"),
+            JSON,
+            r#"{"metadata":{"name":"q"},"spec":{"hard":{"cpu":"1"}}}"#,
+        );
+        let status = format!(
+            r#"{{"status":{{"hard":{{"cpu":"1e9","memory":"1e30"}},"used":{{"cpu":"{one}","memory":"{one}"}}}}}}"#
+        );
+        plain.send(
+            "PATCH",
+            &format!("{CORE}/resourcequotas/q/status"),
+            MERGE,
+            status,
+        );
+        for (i, other) in QUANTITIES.into_iter().enumerate() {
+            let container = |name: &str, request: &str, limit: &str| {
+                format!(
+                    r#"{{"name":"{name}","image":"i","resources":{{"requests":{{"cpu":"{request}","memory":"{limit}"}},"limits":{{"cpu":"{limit}","memory":"{limit}"}}}}}}"#
+                )
+            };
+            let (a, b) = (container("a", other, one), container("b", one, other));
+            let whole = match i % 2 {
+                0 => String::new(),
+                _ => format!(r#""resources":{{"limits":{{"cpu":"{other}"}}}},"#),
+            };
+            let pod = format!(
+                r#"{{"metadata":{{"name":"p{i}"}},"spec":{{{whole}"containers":[{a},{b}]}}}}"#
+            );
+            for dry in ["", "?dryRun=All"] {
+                let target = format!("{CORE}/pods{dry}");
+                taken +=
+                    usize::from(plain.send("POST", &target, JSON, pod.clone()).status() == 201);
+            }
+        }
+    }
+    assert!(taken > 0, "some amounts are fine");
+}
+
 fn objects() -> u64 {
     OBJECTS_MIN.max(asked_runs().unwrap_or(0) / 100)
 }
