@@ -4,19 +4,24 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
-use super::state::{Reply, State};
+use super::state::{Lines, Reply, State};
 use crate::server::RequestId;
 
 /// One byte more than the server takes: it refuses what is larger in its own words.
 const BODY_BYTES_MAX: usize = (3 << 20) + 1;
+
+/// A client has so long for a request's head, from the end of the one before; kube-apiserver's time for it.
+const HEAD_TIME: Duration = Duration::from_secs(32);
+/// And so long for its body.
+const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(state: Rc<State>, stream: TcpStream) {
@@ -28,17 +33,21 @@ pub(super) async fn serve(state: Rc<State>, stream: TcpStream) {
     // A connection that breaks has nobody left to be told.
     let _ = builder
         .half_close(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
 async fn answer(state: Rc<State>, request: http::Request<Incoming>) -> http::Response<Answer> {
     let (parts, body) = request.into_parts();
-    let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => Bytes::from(vec![b' '; BODY_BYTES_MAX]),
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
+    let body = match tokio::time::timeout(BODY_TIME, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Bytes::from(vec![b' '; BODY_BYTES_MAX]),
         // What was to be done is not known: a deletion without its preconditions would be another one.
-        Err(_) => return broken(),
+        Ok(Err(_)) => return refused(http::StatusCode::BAD_REQUEST),
+        Err(_) => return refused(http::StatusCode::REQUEST_TIMEOUT),
     };
     let (id, receiver) = state.submit(http::Request::from_parts(parts, body));
     let mut guard = Guard {
@@ -56,10 +65,10 @@ async fn answer(state: Rc<State>, request: http::Request<Incoming>) -> http::Res
     }
 }
 
-/// The answer to a request whose body ended before its time, or in no known form.
-fn broken() -> http::Response<Answer> {
+/// The answer to a request whose body ended before its time, in no known form, or not at all.
+fn refused(status: http::StatusCode) -> http::Response<Answer> {
     let mut response = http::Response::new(Answer::Whole(None));
-    *response.status_mut() = http::StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     response
 }
 
@@ -81,10 +90,7 @@ impl Drop for Guard {
 /// The body of an answer.
 enum Answer {
     Whole(Option<Bytes>),
-    Stream {
-        lines: mpsc::UnboundedReceiver<Bytes>,
-        guard: Guard,
-    },
+    Stream { lines: Lines, guard: Guard },
 }
 
 impl Body for Answer {
@@ -101,7 +107,7 @@ impl Body for Answer {
                     .filter(|b| !b.is_empty())
                     .map(|body| Ok(Frame::data(body))),
             ),
-            Answer::Stream { lines, guard } => lines.poll_recv(cx).map(|line| {
+            Answer::Stream { lines, guard } => lines.poll_next(cx).map(|line| {
                 guard.armed = line.is_some();
                 line.map(|line| Ok(Frame::data(line)))
             }),

@@ -94,7 +94,7 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
-    /// A line of the token file is not `token,user,uid[,"group,…"]`.
+    /// A line of the token file is not `token,user,uid[,"group,…"]`, or has the token of another.
     #[error("{path}: line {line}: {what}")]
     TokenFile {
         /// The file.
@@ -161,7 +161,7 @@ pub async fn serve(options: Options, ready: impl FnOnce(&Ready)) -> Result<(), E
         },
     });
     if let Some(path) = &options.token_file {
-        config.tokens.extend(tokens::read(path)?);
+        config.tokens.extend(tokens::read(path, &token)?);
     }
     let listen = |source| Error::Listen {
         address: options.listen,
@@ -203,7 +203,13 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
+    let mut file = options.open(path)?;
+    // The mode above is that of a new file; one that was there keeps its own.
+    #[cfg(unix)]
+    if file.metadata()?.is_file() {
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 /// A kubeconfig of the administrator.

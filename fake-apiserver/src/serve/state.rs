@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,12 +25,79 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How often a watch that wants bookmarks gets one, counted from its opening as a real server does (W10).
 const BOOKMARKS: Duration = Duration::from_secs(60);
 
+/// A watch whose client leaves more than this unread is ended, as a real server ends those that are too slow for its
+/// buffers; the client may watch again from where it was.
+const UNREAD_BYTES_MAX: usize = 8 << 20;
+
 /// What a request is answered with.
 pub(super) enum Reply {
     /// A whole answer.
     Whole(http::Response<Bytes>),
     /// A stream: its head, then its lines as they come.
-    Stream(http::Response<()>, mpsc::UnboundedReceiver<Bytes>),
+    Stream(http::Response<()>, Lines),
+}
+
+/// The lines of a stream on their way to its client.
+pub(super) struct Lines {
+    receiver: mpsc::UnboundedReceiver<Line>,
+    unread: Rc<Cell<usize>>,
+}
+
+impl Lines {
+    /// The next line; none once the stream has ended.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.receiver.poll_recv(cx).map(|line| {
+            let Line { bytes, counts } = line?;
+            if counts {
+                self.unread.set(self.unread.get() - bytes.len());
+            }
+            Some(bytes)
+        })
+    }
+}
+
+struct Line {
+    bytes: Bytes,
+    /// False for what a watch begins with: that is as large as what there is, however fast its client reads.
+    counts: bool,
+}
+
+/// The server's end of a stream.
+struct Stream {
+    sender: mpsc::UnboundedSender<Line>,
+    unread: Rc<Cell<usize>>,
+    /// True while the first lines are handed over.
+    opening: bool,
+}
+
+impl Stream {
+    fn new() -> (Stream, Lines) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let unread = Rc::new(Cell::new(0));
+        let lines = Lines {
+            receiver,
+            unread: unread.clone(),
+        };
+        let stream = Stream {
+            sender,
+            unread,
+            opening: true,
+        };
+        (stream, lines)
+    }
+
+    /// Hands a line over, unless the client is too slow: then it returns false.
+    fn send(&self, bytes: Bytes) -> bool {
+        let counts = !self.opening;
+        let unread = self.unread.get() + if counts { bytes.len() } else { 0 };
+        if unread > UNREAD_BYTES_MAX {
+            return false;
+        }
+        self.unread.set(unread);
+        // A client that has gone is told of by its connection.
+        let _ = self.sender.send(Line { bytes, counts });
+        true
+    }
 }
 
 /// The server and those who wait for it. Used by one thread.
@@ -46,7 +114,7 @@ struct Inner {
     ids: SeededIds,
     next: u64,
     waiting: BTreeMap<RequestId, oneshot::Sender<Reply>>,
-    streams: BTreeMap<WatchId, mpsc::UnboundedSender<Bytes>>,
+    streams: BTreeMap<WatchId, Stream>,
     /// When watches get their next bookmark; those that have ended among them.
     bookmarks: BTreeSet<(Instant, WatchId)>,
     clock: Timestamp,
@@ -210,23 +278,32 @@ impl State {
         let mut calls: Vec<(CallId, OutCall)> = Vec::new();
         {
             let mut inner = self.inner.borrow_mut();
+            let mut opened = Vec::new();
             for output in outputs {
                 match output {
                     Output::Reply { id, response } => inner.reply(id, Reply::Whole(response)),
                     Output::Opened { id, watch, head } => {
-                        let (sender, receiver) = mpsc::unbounded_channel();
-                        inner.streams.insert(watch, sender);
+                        let (stream, lines) = Stream::new();
+                        inner.streams.insert(watch, stream);
                         inner.bookmarks.insert((instant() + BOOKMARKS, watch));
-                        inner.reply(id, Reply::Stream(head, receiver));
+                        inner.reply(id, Reply::Stream(head, lines));
+                        opened.push(watch);
                     }
                     Output::Event { watch, line, .. } => {
-                        if let Some(stream) = inner.streams.get(&watch) {
-                            let _ = stream.send(line);
+                        let stream = inner.streams.get(&watch);
+                        if stream.is_some_and(|stream| !stream.send(line)) {
+                            inner.streams.remove(&watch);
+                            inner.server.cancel(RequestId(watch.0));
                         }
                     }
                     Output::Ended { watch } => drop(inner.streams.remove(&watch)),
                     Output::Call { call, request, .. } => calls.push((call, request)),
                     Output::Wait { .. } => {}
+                }
+            }
+            for watch in opened {
+                if let Some(stream) = inner.streams.get_mut(&watch) {
+                    stream.opening = false;
                 }
             }
         }
@@ -310,4 +387,26 @@ fn random_seed() -> u64 {
 /// A token for an administrator that gave none.
 pub(super) fn random_token() -> String {
     format!("{:016x}{:016x}", random_seed(), random_seed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_nobody_reads_ends() {
+        let (mut stream, mut lines) = Stream::new();
+        let line = || Bytes::from(vec![b'x'; UNREAD_BYTES_MAX / 4]);
+        assert!((0..9).all(|_| stream.send(line())), "what it begins with");
+        stream.opening = false;
+        assert_eq!((0..9).filter(|_| stream.send(line())).count(), 4);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..10 {
+            assert!(lines.poll_next(&mut cx).is_ready());
+        }
+        assert!(stream.send(line()) && !stream.send(line()), "one was read");
+        drop(stream);
+        let left = (0..9).take_while(|_| matches!(lines.poll_next(&mut cx), Poll::Ready(Some(_))));
+        assert_eq!(left.count(), 4, "what was handed over still arrives");
+    }
 }

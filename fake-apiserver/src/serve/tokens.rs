@@ -1,5 +1,8 @@
 //! The token file: `token,user,uid[,"group1,group2"]`, one a line, as kube-apiserver's `--token-auth-file`.
+//!
+//! A token that is there twice is an error; kube-apiserver takes the last and logs a warning.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -7,7 +10,8 @@ use super::Error;
 use crate::request::User;
 use crate::server::Token;
 
-pub(super) fn read(path: &Path) -> Result<Vec<Token>, Error> {
+/// The tokens of a file, none of which may be the administrator's.
+pub(super) fn read(path: &Path, admin: &str) -> Result<Vec<Token>, Error> {
     let file = |source| Error::File {
         path: path.to_path_buf(),
         source,
@@ -17,8 +21,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<Token>, Error> {
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let mut seen = BTreeMap::new();
     let parsed = lines.map(|(i, line)| {
-        parse(line).map_err(|what| Error::TokenFile {
+        let token = parse(line).and_then(|token| {
+            // Tokens are secrets: a message names the line.
+            if token.token == admin {
+                return Err("it has the administrator's token".to_owned());
+            }
+            match seen.insert(token.token.clone(), i + 1) {
+                Some(first) => Err(format!("it has the token of line {first}")),
+                None => Ok(token),
+            }
+        });
+        token.map_err(|what| Error::TokenFile {
             path: path.to_path_buf(),
             line: i + 1,
             what,
