@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -21,6 +21,8 @@ use super::play::{Call, Reply, Target};
 
 /// How long an answer may take: watches played as plain requests end by themselves within it.
 const ANSWER_WAIT: Duration = Duration::from_secs(70);
+/// No answer is larger than this.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// A stream is looked at once nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(300);
 /// How long missing events are waited for.
@@ -208,6 +210,16 @@ async fn send(
     ))
 }
 
+/// An answer's body, unless it is larger than any API server's.
+async fn whole(body: Incoming) -> Result<Vec<u8>, String> {
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+    Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", ANSWER_WAIT.as_secs())
+}
+
 impl Target for Http {
     fn call(&mut self, call: &Call) -> Result<Reply, String> {
         let mut kept = self.connection.take();
@@ -226,12 +238,7 @@ impl Target for Http {
                 };
                 sender.ready().await.map_err(|error| error.to_string())?;
                 let (mut reply, body) = send(&mut sender, request).await?;
-                reply.body = body
-                    .collect()
-                    .await
-                    .map_err(|error| error.to_string())?
-                    .to_bytes()
-                    .to_vec();
+                reply.body = whole(body).await?;
                 Ok::<_, String>((reply, sender))
             };
             let answered = self
@@ -244,7 +251,7 @@ impl Target for Http {
                 }
                 Ok(Err(error)) if fresh => return Err(error),
                 Ok(Err(_)) => {}
-                Err(_) => return Err(format!("no answer within {} s", ANSWER_WAIT.as_secs())),
+                Err(_) => return Err(no_answer()),
             }
         }
         Err("no connection".to_owned())
@@ -254,16 +261,11 @@ impl Target for Http {
         let request = self.request(call)?;
         let authority = self.authority.clone();
         let (sink, chunks) = mpsc::unbounded_channel();
-        let reply = self.runtime.block_on(async move {
+        let opened = async move {
             let mut sender = connect(&authority).await?;
             let (mut reply, mut body) = send(&mut sender, request).await?;
             if reply.status != 200 {
-                reply.body = body
-                    .collect()
-                    .await
-                    .map_err(|error| error.to_string())?
-                    .to_bytes()
-                    .to_vec();
+                reply.body = whole(body).await?;
                 return Ok::<_, String>(reply);
             }
             tokio::runtime::Handle::current().spawn(async move {
@@ -279,7 +281,11 @@ impl Target for Http {
                 }
             });
             Ok(reply)
-        })?;
+        };
+        let opened = self
+            .runtime
+            .block_on(async { tokio::time::timeout(ANSWER_WAIT, opened).await });
+        let reply = opened.map_err(|_| no_answer())??;
         self.streams.insert(
             name.to_owned(),
             Stream {
