@@ -12,6 +12,9 @@ use crate::load::Case;
 use crate::property::Condition;
 use crate::source::Place;
 
+/// More fields than these are not listed in a hint.
+const FIELDS_TOLD_MAX: usize = 12;
+
 const MANUAL: &str = "docs/writing-a-scenario.md lists what a condition can speak of";
 
 /// The engine's property behind a condition.
@@ -63,7 +66,6 @@ fn read(
         .map(|o| o.json.clone())
         .collect();
     let scope = Scope::new(source, &crds);
-    let words = scope.words();
     let program = check(source, scope).map_err(|issues| {
         let first = &issues[0];
         Error::at(
@@ -73,7 +75,7 @@ fn read(
                     .message
                     .trim_end_matches(" (in container '')")
                     .to_owned(),
-                hint: Some(hint(&first.message, &words)),
+                hint: Some(hint(first, &crds)),
             },
         )
     })?;
@@ -141,7 +143,8 @@ fn word(condition: &Condition) -> &'static str {
     }
 }
 
-fn hint(message: &str, words: &[String]) -> String {
+fn hint(issue: &Issue, crds: &[serde_json::Value]) -> String {
+    let message = issue.message.as_str();
     let quoted = message.split('\'').nth(1).unwrap_or_default();
     let variables: Vec<String> = VARIABLES.iter().map(|v| v.name.to_owned()).collect();
     if message.starts_with("undeclared reference") {
@@ -152,13 +155,22 @@ fn hint(message: &str, words: &[String]) -> String {
         };
     }
     if message.starts_with("undefined field") {
-        let kind = quoted.starts_with(|c: char| c.is_ascii_uppercase());
-        return match nearest(quoted, words) {
+        if quoted.starts_with(|c: char| c.is_ascii_uppercase()) {
+            return match nearest(quoted, &Scope::kinds_of(crds)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "kinds are the built-in ones and those of the files under `cluster.crds`"
+                    .to_owned(),
+            };
+        }
+        // Names that CEL cannot say as they are have another spelling here, which nobody would look for.
+        let known = issue.known.iter().filter(|name| !name.starts_with("__"));
+        let known: Vec<String> = known.cloned().collect();
+        return match nearest(quoted, &known) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if kind => {
-                "kinds are the built-in ones and those of the files under `cluster.crds`".to_owned()
+            None if known.len() > FIELDS_TOLD_MAX => {
+                "the fields are those of the kind's schema".to_owned()
             }
-            None => "the fields are those of the kind's schema".to_owned(),
+            None => format!("the fields here are {}", known.join(", ")),
         };
     }
     if message.contains("no matching overload") {

@@ -382,6 +382,10 @@ mod tests {
         ];
         let shown = cases.map(rendered).join("\n");
         insta::assert_snapshot!(shown);
+        // A request has a `replica`, a write has none.
+        let other = rendered("- {always: a, cel: \"writes.all(w, w.replica != '')\"}");
+        let fields = "the fields here are at, by, fields, name, namespace, operator, resource,";
+        assert!(other.contains(fields), "{other}");
         let unknown = rendered("- bounded-request");
         assert!(
             unknown.contains("did you mean `bounded-requests`?"),

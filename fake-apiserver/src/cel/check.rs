@@ -148,6 +148,7 @@ pub fn check(source: &str, env: &Environment) -> Result<Checked, Vec<Issue>> {
             line: 1,
             column: 1,
             message: "expression recursion limit exceeded: 250".to_owned(),
+            ..Issue::default()
         }]);
     }
     let mut checker = Checker {
@@ -183,6 +184,7 @@ pub fn check(source: &str, env: &Environment) -> Result<Checked, Vec<Issue>> {
             line: 0,
             column: 0,
             message: format!("{truncated} more errors were truncated"),
+            ..Issue::default()
         });
     }
     Err(issues)
@@ -239,6 +241,7 @@ impl Checker<'_> {
             line,
             column,
             message,
+            ..Issue::default()
         });
         constant(Constant::Null, Type::Error)
     }
@@ -364,9 +367,14 @@ impl Checker<'_> {
             Type::Object(object) => match object.fields.get(field) {
                 Some(field) => field.decl.ty.clone(),
                 None if object.open => Type::Dyn,
-                None => self
-                    .report(id, format!("undefined field '{field}'"))
-                    .ty_error(),
+                None => {
+                    let told = self.issues.len();
+                    let node = self.report(id, format!("undefined field '{field}'"));
+                    if let Some(issue) = self.issues.get_mut(told) {
+                        issue.known = object.fields.keys().cloned().collect();
+                    }
+                    node.ty_error()
+                }
             },
             // The authorizer has one field.
             Type::Opaque("kubernetes.authorization.Authorizer") if field == "requestResource" => {

@@ -18,7 +18,7 @@ const OPERATORS_MAX: usize = 2_000;
 const ERRORS_MAX: usize = 100;
 
 /// One error of a source text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Issue {
     /// Line, from 1; 0 = of no place in the text.
     pub line: usize,
@@ -26,6 +26,8 @@ pub struct Issue {
     pub column: usize,
     /// What is wrong.
     pub message: String,
+    /// The fields there are, where one was named that is not among them.
+    pub known: Vec<String>,
 }
 
 /// A parsed source text.
@@ -51,6 +53,7 @@ pub(crate) fn parse(source: &str) -> Result<Parsed, Vec<Issue>> {
                 line: error.pos.0.max(1) as usize,
                 column: error.pos.1.max(1) as usize,
                 message: wording(&error.msg),
+                ..Issue::default()
             })
             .collect()),
     }
@@ -140,6 +143,7 @@ fn issue(message: String) -> Vec<Issue> {
         line: 1,
         column: 1,
         message,
+        ..Issue::default()
     }]
 }
 

@@ -71,6 +71,7 @@ impl Program {
                 line: 1,
                 column: 1,
                 message,
+                ..Issue::default()
             }]
         };
         if !matches!(checked.ty(), Type::Dyn) && !types.contains(checked.ty()) {

@@ -198,27 +198,14 @@ impl Scope {
         }
     }
 
-    /// Every name that can follow a dot, for hints: kinds and fields.
-    pub fn words(&self) -> Vec<String> {
-        let mut words = BTreeSet::new();
-        let mut todo: Vec<&Type> = self.environment.variables.values().map(|d| &d.ty).collect();
-        let mut done = BTreeSet::new();
-        while let Some(ty) = todo.pop() {
-            match ty {
-                Type::List(item) => todo.push(item),
-                Type::Map(_, value) => todo.push(value),
-                Type::Object(object) if done.insert(object.name.clone()) => {
-                    words.extend(object.fields.keys().cloned());
-                    todo.extend(object.fields.values().map(|field| &field.decl.ty));
-                }
-                _ => {}
-            }
-        }
-        words.extend(Registry::new().rows().map(|row| row.kind.to_string()));
-        words
-            .into_iter()
-            .filter(|word| !word.starts_with("__"))
-            .collect()
+    /// Every kind that an expression in a setup with these definitions can name, for hints.
+    pub fn kinds_of(crds: &[Value]) -> Vec<String> {
+        let own = crds.iter().filter_map(custom).map(|(name, _)| name);
+        let rows = Registry::new();
+        let all: BTreeSet<String> = own
+            .chain(rows.rows().map(|row| row.kind.to_string()))
+            .collect();
+        all.into_iter().collect()
     }
 
     pub(super) fn environment(&self) -> &Environment {
