@@ -5,6 +5,7 @@
 
 use owo_colors::Style;
 use sim::verdict::Outcome;
+use sim::visible;
 
 use crate::recording::Recording;
 use crate::timeline::{Colors, Rows, timeline};
@@ -22,11 +23,14 @@ pub fn failure(recording: &Recording, colors: Colors) -> String {
     let dim = Style::new().dimmed();
     let mut text = String::new();
     for finding in &recording.verdict.findings {
-        let line = format!("✗ {}: {}", finding.property, finding.message);
-        text.push_str(&colors.paint(&line, red));
+        let title = format!("✗ {}: {}", finding.property, finding.message);
+        let mut lines = title.lines();
+        let first = visible::line(lines.next().unwrap_or_default());
+        text.push_str(&colors.paint(&first, red));
         text.push('\n');
-        for line in finding.detail.iter().flat_map(|d| d.lines()) {
-            text.push_str(&format!("    {line}\n"));
+        // What a message says on more lines is indented, so that it is not taken for our own words.
+        for line in lines.chain(finding.detail.iter().flat_map(|d| d.lines())) {
+            text.push_str(&format!("    {}\n", visible::line(line)));
         }
     }
     let variant = match header.variant.as_str() {
@@ -37,14 +41,16 @@ pub fn failure(recording: &Recording, colors: Colors) -> String {
         Some(plan) => format!("plan {} ({})", plan.name, plan.says()),
         None => format!("seed {}", header.seed),
     };
-    text.push_str(&format!(
-        "  scenario {}{variant} · {input} · reconverge {} · scenario hash {}\n",
+    let run = format!(
+        "scenario {}{variant} · {input} · reconverge {} · scenario hash {}",
         header.scenario, header.reconverge, header.scenario_hash
-    ));
+    );
+    text.push_str(&format!("  {}\n", visible::line(&run)));
     let replay = match header.replay.as_str() {
-        "" => format!("  replay: .replay(\"{}\")\n", recording.token()),
-        command => format!("  replay: {command}\n"),
+        "" => format!(".replay(\"{}\")", recording.token()),
+        command => command.to_owned(),
     };
+    let replay = format!("  replay: {}\n", visible::line(&replay));
     text.push_str(&replay);
     text.push('\n');
     for line in timeline(recording, Rows::Story, colors).lines() {
@@ -65,8 +71,10 @@ pub fn failure(recording: &Recording, colors: Colors) -> String {
                 "  {} {}{reconcile} {} {}",
                 log.at, log.replica, log.level, log.line
             );
-            text.push_str(&colors.paint(&line, dim));
-            text.push('\n');
+            for line in line.lines() {
+                text.push_str(&colors.paint(&visible::line(line), dim));
+                text.push('\n');
+            }
         }
     }
     text.push('\n');
@@ -82,6 +90,28 @@ mod tests {
     #[test]
     fn the_failure_block_of_a_lost_update() {
         insta::assert_snapshot!(failure(&example::lost_update(), Colors::Off));
+    }
+
+    #[test]
+    fn what_operators_say_moves_no_cursor() {
+        let mut recording = example::lost_update();
+        let hostile = "\u{1b}[2Jgone\rclean\u{9b}1A\u{202e}";
+        recording.verdict.findings[0].message = format!("a\nreplay: {hostile}");
+        recording.verdict.findings[0].detail = Some(hostile.to_owned());
+        recording.header.scenario = hostile.to_owned();
+        recording.header.replay = hostile.to_owned();
+        recording.trace.replicas[0] = hostile.to_owned();
+        recording.trace.logs[0].line = hostile.to_owned();
+        let text = failure(&recording, Colors::Off);
+        let obeyed = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!text.contains(obeyed), "{text:?}");
+        for want in [
+            "✗ no-lost-update: a\n    replay: \\u{1b}[2Jgone\\rclean\\u{9b}1A\\u{202e}\n",
+            "replay: \\u{1b}[2J",
+            "INFO \\u{1b}[2J",
+        ] {
+            assert!(text.contains(want), "no {want:?} in\n{text}");
+        }
     }
 
     #[test]

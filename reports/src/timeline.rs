@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use owo_colors::{OwoColorize, Style};
 use sim::event::StepId;
+use sim::visible;
 
 use crate::recording::Recording;
 use crate::words::{Row, row};
@@ -147,13 +148,14 @@ fn story(recording: &Recording) -> BTreeSet<StepId> {
 fn lay_out(rows: &[Row], styles: &[Style], colors: Colors) -> String {
     let cells = |row: &Row| {
         [
-            row.step.clone(),
-            row.time.clone(),
-            row.actor.clone(),
-            row.event.clone(),
-            row.object.clone(),
-            row.why.clone(),
+            &row.step,
+            &row.time,
+            &row.actor,
+            &row.event,
+            &row.object,
+            &row.why,
         ]
+        .map(|cell| visible::line(cell).into_owned())
     };
     let mut widths = [0; 6];
     for row in rows {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use miette::{Diagnostic, LabeledSpan, SourceCode, SourceSpan};
+use sim::visible;
 
 use crate::source::Place;
 
@@ -135,7 +136,7 @@ impl Error {
         match handler.render_report(&mut text, &shown) {
             Ok(()) => text,
             // The handler fails only where the place lies outside its text.
-            Err(_) => format!("{self}\n"),
+            Err(_) => format!("{shown}\n"),
         }
     }
 
@@ -196,9 +197,9 @@ pub fn nearest<'a>(word: &str, known: &'a [String]) -> Option<&'a str> {
         .map(|(_, k)| k.as_str())
 }
 
-/// An error with its place as a terminal can take it.
+/// An error as a terminal can take it: nothing in it is obeyed instead of seen.
 #[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+#[error("{}", visible::text(&error.to_string()))]
 struct Shown<'e> {
     error: &'e Error,
     place: Option<Place>,
@@ -206,7 +207,7 @@ struct Shown<'e> {
 
 impl Diagnostic for Shown<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.error.hint()?))
+        Some(Box::new(visible::text(&self.error.hint()?).into_owned()))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -232,7 +233,7 @@ impl SourceCode for Place {
                 .text
                 .read_span(span, context_lines_before, context_lines_after)?;
         Ok(Box::new(miette::MietteSpanContents::new_named(
-            self.source.path.display().to_string(),
+            visible::line(&self.source.path.to_string_lossy()).into_owned(),
             contents.data(),
             *contents.span(),
             contents.line(),
@@ -245,6 +246,30 @@ impl SourceCode for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_says_moves_no_cursor() {
+        let hostile = "\u{1b}[2J\r\u{202e}";
+        let source =
+            crate::source::Source::new(format!("{hostile}.yaml"), format!("{hostile}: 1\n"));
+        let place = Place::new(&source, 1, 1, 3);
+        for error in [
+            Error::value(&place, hostile, hostile),
+            Error::at(
+                &place,
+                Problem::UnknownKey {
+                    key: hostile.to_owned(),
+                    known: vec![hostile.to_owned()],
+                },
+            ),
+            Error::read(hostile, io::Error::other(hostile), None),
+        ] {
+            let text = error.render(false);
+            let obeyed = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            assert!(!text.contains(obeyed), "{text:?}");
+            assert!(text.contains("\\u{1b}[2J\\r\\u{202e}"), "{text}");
+        }
+    }
 
     #[test]
     fn the_nearest_word_is_near() {

@@ -3,9 +3,12 @@
 //! Owns the pairing of text and name, so that an error can always show where it happened. Does not own reading from
 //! disk (`load`) nor parsing (`tree`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use sim::visible;
 
 /// One file as it was read: the name people know it by, and its text.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,12 +83,12 @@ impl Place {
         &self.source.path
     }
 
-    /// The same place in a text that a terminal can take: long lines cut around the place, control characters replaced.
+    /// The same place in a text that a terminal can take: long lines cut around the place, control
+    /// characters written out.
     pub(crate) fn to_show(&self) -> Self {
         let text = &self.source.text;
         let near = |n: usize| (self.line as usize).abs_diff(n + 1) <= 2;
-        let tame =
-            |line: &str| line.len() <= LINE_MAX && !line.trim_end_matches('\r').contains(untamed);
+        let tame = |line: &str| line.len() <= LINE_MAX && matches!(written(line), Cow::Borrowed(_));
         let lines = text.split('\n').enumerate();
         if lines
             .clone()
@@ -95,7 +98,7 @@ impl Place {
             return self.clone();
         }
         let before = (self.column as usize - 1).saturating_sub(LINE_MAX / 2);
-        let mut column = self.column;
+        let (mut column, mut len) = (self.column, self.len);
         let mut shown = Vec::new();
         for (n, line) in lines {
             let here = n as u64 + 1 == self.line;
@@ -103,31 +106,44 @@ impl Place {
             let mut cut = String::new();
             if from > 0 {
                 cut.push('…');
-                column = (self.column as usize - from) as u64 + 1;
             }
-            let mut chars = line.trim_end_matches('\r').chars().skip(from);
-            cut.extend(
-                chars
+            let mut chars = line.chars().skip(from);
+            if here {
+                // What is written out takes more room, before the place and in it.
+                let lead: String = chars
                     .by_ref()
-                    .take(if near(n) { LINE_MAX } else { 0 })
-                    .map(|c| if untamed(c) { '\u{fffd}' } else { c }),
-            );
+                    .take(self.column as usize - 1 - from)
+                    .collect();
+                cut.push_str(&written(&lead));
+                column = cut.chars().count() as u64 + 1;
+                let word = &text[self.offset..self.offset + self.len];
+                let word: String = word.chars().take(LINE_MAX / 2).collect();
+                len = written(&word).len();
+                cut.push_str(&written(&word));
+                let skipped = word.chars().count();
+                chars = line.chars().skip(self.column as usize - 1 + skipped);
+            }
+            let rest: String = chars
+                .by_ref()
+                .take(if near(n) { LINE_MAX } else { 0 })
+                .collect();
+            cut.push_str(&written(&rest));
             if near(n) && chars.next().is_some() {
                 cut.push('…');
             }
             shown.push(cut);
         }
         let source = Source::new(&self.source.path, shown.join("\n"));
-        Self::new(&source, self.line, column, self.len.min(LINE_MAX / 2))
+        Self::new(&source, self.line, column, len)
     }
 }
 
 /// A line longer than this is cut where it is shown.
 const LINE_MAX: usize = 160;
 
-/// What would move a terminal's cursor or change its colours.
-fn untamed(c: char) -> bool {
-    c.is_control() && c != '\t'
+/// A line of the text with what a terminal would obey written out; its end and its tabs stay.
+fn written(line: &str) -> Cow<'_, str> {
+    visible::text(line.trim_end_matches('\r'))
 }
 
 impl fmt::Display for Place {
@@ -171,12 +187,20 @@ mod tests {
         let text = &shown.source.text;
         assert_eq!(&text[shown.offset..shown.offset + shown.len], "x");
         assert!(
-            text.starts_with("a: \u{fffd}[31m\n…y") && text.len() < 300,
+            text.starts_with("a: \\u{1b}[31m\n…y") && text.len() < 300,
             "{text}"
         );
         assert_eq!(shown.line, 2);
         let tame = Place::new(&Source::new("a.yaml", "a: 1\r\n"), 1, 4, 1);
         assert_eq!(tame.to_show(), tame);
+        let source = Source::new("a.yaml", "\u{1b}é: \u{202e}b\u{7}c end\n");
+        let shown = Place::new(&source, 1, 5, 6).to_show();
+        let text = &shown.source.text;
+        assert_eq!(text, "\\u{1b}é: \\u{202e}b\\u{7}c end\n");
+        assert_eq!(
+            &text[shown.offset..shown.offset + shown.len],
+            "\\u{202e}b\\u{7}c"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! - [`actors`]: stand-ins for the controllers of Pods, Deployments, Jobs and their like
 //! - [`choice`]: everything that can happen, and the tape that records what was taken
 //! - [`event`]: everything that happened; [`trace`]: the run's history and its fingerprint
-//! - [`property`]: what must hold; [`verdict`]: what the properties said about a run
+//! - [`property`]: what must hold; [`verdict`]: what the properties said about a run; [`visible`]: any of its text made safe to look at
 //! - [`gate`]: where operators' requests stop; [`webhook`]: where operators serve them; [`service`]: external systems; [`telemetry`]: what operators report; [`schedule`]: who picks what happens next
 //! - [`targeted`]: the staleness patterns, aimed at the points of the unperturbed run
 //! - [`world`]: everything together, moved one choice at a time
@@ -49,6 +49,7 @@ pub mod telemetry;
 pub mod time;
 pub mod trace;
 pub mod verdict;
+pub mod visible;
 pub mod webhook;
 #[cfg(test)]
 mod webhook_tests;
