@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::string::FromUtf8Error;
 use std::sync::Arc;
@@ -34,11 +34,11 @@ pub enum Files {
 impl Files {
     fn read(&self, path: &Path, named_at: Option<&Place>) -> Result<Arc<Source>> {
         let bytes = match self {
-            Self::Disk => read(path),
+            Self::Disk => read(path, BYTES_MAX),
             Self::Inlined(texts) => match texts.get(path) {
                 Some(text) => Ok(text.clone().into_bytes()),
-                None => Err(std::io::Error::new(
-                    std::io::ErrorKind::NotFound,
+                None => Err(io::Error::new(
+                    io::ErrorKind::NotFound,
                     "the recording does not carry it",
                 )),
             },
@@ -50,15 +50,22 @@ impl Files {
     }
 }
 
-/// A file, unless it is larger than any file people write.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+/// A file's bytes, unless it is larger than `bytes_max`, or something that may never end, as a pipe or a device.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe waits for somebody who writes.
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() && !meta.is_dir() {
+        let message = "it is a pipe, a socket or a device; only files are read";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     let mut bytes = Vec::new();
     let file = fs::File::open(path)?;
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > BYTES_MAX {
-        true => Err(std::io::Error::new(
-            std::io::ErrorKind::FileTooLarge,
-            "it is larger than 16 MiB",
+    file.take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {} MiB", bytes_max >> 20),
         )),
         false => Ok(bytes),
     }
@@ -147,7 +154,7 @@ impl Case {
     }
 }
 
-/// The scenario files that `paths` name: files as they are, folders searched; sorted within a folder.
+/// The scenario files that `paths` name, each once: files as they are, folders searched; sorted within a folder.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
@@ -165,6 +172,12 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             });
         }
     }
+    // A file that is named in two ways is one scenario.
+    let mut seen = BTreeSet::new();
+    found.retain(|path| match fs::canonicalize(path) {
+        Ok(file) => seen.insert(file),
+        Err(_) => true,
+    });
     Ok(found)
 }
 
