@@ -65,6 +65,8 @@ pub struct Exploration {
     pub lost: BTreeMap<u64, Lost>,
     /// Our own mistakes, by seed: the engine failed to make the run.
     pub faults: BTreeMap<u64, String>,
+    /// True if it was stopped by its caller: there are seeds that were not run.
+    pub stopped: bool,
 }
 
 /// Whether an exploration showed what was expected.
@@ -112,13 +114,14 @@ impl Default for Options {
     }
 }
 
-/// Runs every seed; `on_run` is called after each run. A run that never ends stops the exploration after those under
-/// way: what was found until then is kept.
+/// Runs every seed; `on_run` is called after each run, and where it returns false the exploration stops, and neither that
+/// run nor those under way count. A run that never ends stops it after those under way: what was found until then is
+/// kept.
 pub fn explore(
     prepared: &Prepared,
     seeds: &[u64],
     options: &Options,
-    on_run: &mut dyn FnMut(),
+    on_run: &mut dyn FnMut() -> bool,
 ) -> Result<Exploration, IsolationError> {
     let properties = &prepared.setup().properties;
     let sometimes = properties.iter().filter(|spec| spec.is_sometimes());
@@ -135,8 +138,11 @@ pub fn explore(
         check_one_in: SELF_CHECK_ONE_IN,
     };
     make_runs(prepared, &batch, &mut |made| {
+        found.stopped |= !on_run();
+        if found.stopped {
+            return false;
+        }
         found.add(made);
-        on_run();
         found.faults.is_empty() && found.lost.is_empty()
     })?;
     found.mismatches.sort_by_key(|m| m.seed);
@@ -204,7 +210,8 @@ impl Exploration {
         }
     }
 
-    /// Holds the result against what was expected. With a `single` seed a property that should fail may well not.
+    /// Holds the result against what was expected. With a `single` seed a property that should fail may well not, and
+    /// before the last seed it may not have yet.
     pub fn judge(&self, expect: &Expect, single: bool) -> Judgement {
         let wanted = expect.violated();
         let mut reasons = Vec::new();
@@ -220,7 +227,11 @@ impl Exploration {
             }
         }
         for property in wanted {
-            if !single && self.lost.is_empty() && !self.violated.contains_key(property) {
+            if !single
+                && !self.stopped
+                && self.lost.is_empty()
+                && !self.violated.contains_key(property)
+            {
                 reasons.push(format!(
                     "{property} was expected to fail and held in all {} runs",
                     self.runs
@@ -236,7 +247,7 @@ impl Exploration {
             }
         }
         for name in &self.sometimes {
-            if !single && self.runs > 1 && !self.reached.contains_key(name) {
+            if !single && !self.stopped && self.runs > 1 && !self.reached.contains_key(name) {
                 reasons.push(format!("`{name}` came true in none of {} runs", self.runs));
             }
         }
@@ -304,8 +315,8 @@ fn show(prepared: &Prepared, input: &Input) -> Result<Run, String> {
     let mut run = match caught {
         Ok(Ok(run)) => run,
         Ok(Err(place)) => {
-            let seconds = Options::default().limit.as_secs();
-            return Err(Lost::Stuck { seconds, place }.to_string());
+            let limit = Options::default().limit;
+            return Err(Lost::Stuck { limit, place }.to_string());
         }
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -12,6 +12,7 @@ use scenarios::load::{self, Files};
 use scenarios::quantity::{SeedRange, seeds};
 use sim::Isolation;
 use sim::operator::Operators;
+use sim::visible;
 
 use crate::cli::{self, Program};
 use crate::exploration::{Judgement, Options, explore, with_logs};
@@ -121,8 +122,8 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
     let range = test_seeds(plan)?;
     let list: Vec<u64> = range.iter().collect();
     let options = options();
-    let found =
-        explore(&plan.prepared, &list, &options, &mut || {}).map_err(|error| error.to_string())?;
+    let found = explore(&plan.prepared, &list, &options, &mut || true)
+        .map_err(|error| error.to_string())?;
     let mut message = String::new();
     if list.len() > 1 {
         message.push_str(&targeted(plan, &options, command)?);
@@ -158,7 +159,7 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
     }
     match message.is_empty() {
         true => Ok(()),
-        false => Err(message.into()),
+        false => Err(visible::text(&message).into()),
     }
 }
 
@@ -167,7 +168,7 @@ fn targeted(plan: &Plan, options: &Options, command: &str) -> Result<String, Fai
     let plans = targeted::plans_of(&plan.prepared, &plan.patterns(), options);
     let plans = plans.map_err(|error| error.to_string())?;
     let plans = targeted::thinned(&plans, targeted::TEST_PLANS);
-    let found = targeted::explore(&plan.prepared, &plans, options, &mut || {});
+    let found = targeted::explore(&plan.prepared, &plans, options, &mut || true);
     let found = found.map_err(|error| error.to_string())?;
     let mut message = String::new();
     for (name, difference) in &found.mismatches {

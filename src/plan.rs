@@ -125,18 +125,23 @@ impl Plan {
     }
 
     fn replay_command_of(&self, input: &str, command: &str) -> String {
-        let path = self.path().display().to_string();
-        let path = match path
-            .chars()
-            .all(|c| c.is_alphanumeric() || "/._-".contains(c))
-        {
-            true => path,
-            false => format!("'{}'", path.replace('\'', r"'\''")),
-        };
+        let path = quoted(&self.path().to_string_lossy());
         match self.case.variant.as_str() {
             load::NO_VARIANT => format!("{command} replay {path} {input}"),
-            variant => format!("{command} replay {path} --variant {variant} {input}"),
+            variant => {
+                let variant = quoted(variant);
+                format!("{command} replay {path} --variant {variant} {input}")
+            }
         }
+    }
+}
+
+/// A word as a shell takes it for that word and nothing else.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -235,5 +240,22 @@ impl Fnv {
     /// Eight hexadecimal digits.
     pub(crate) fn short(&self) -> String {
         format!("{:08x}", (self.0 >> 32) ^ (self.0 & 0xffff_ffff))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_printed_can_be_pasted() {
+        for (word, want) in [
+            ("races/dual-write.yaml", "races/dual-write.yaml"),
+            ("", "''"),
+            ("buggy; reboot", "'buggy; reboot'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            assert_eq!(quoted(word), want);
+        }
     }
 }

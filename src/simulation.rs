@@ -21,6 +21,7 @@ use sim::setup::{
     Action, Actor, Fault, Mode, OperatorSetup, ServiceSetup, Setup, Telemetry, Timing, WorkloadStep,
 };
 use sim::targeted::{Pattern, TargetedPlan};
+use sim::visible;
 
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::{self, Fnv};
@@ -532,14 +533,14 @@ impl Ready {
     }
 
     fn run_plans(&self, plans: &[TargetedPlan]) -> Targeted {
-        match targeted::explore(&self.prepared, plans, &self.options, &mut || {}) {
+        match targeted::explore(&self.prepared, plans, &self.options, &mut || true) {
             Ok(found) => found,
             Err(error) => panic!("{error}"),
         }
     }
 
     fn explore(&self, seeds: &[u64]) -> Exploration {
-        match explore(&self.prepared, seeds, &self.options, &mut || {}) {
+        match explore(&self.prepared, seeds, &self.options, &mut || true) {
             Ok(found) => found,
             Err(error) => panic!("{error}"),
         }
@@ -651,11 +652,9 @@ impl Explored {
             message.push('\n');
             message.push_str(&failure(&recording, Colors::Off));
         }
-        panic!("{message}");
+        panic!("{}", visible::text(&message));
     }
-}
 
-impl Explored {
     /// What the seeds must show: a property that is expected to fail may have failed under a plan alone.
     fn expected_of_seeds(&self, expect: &scenarios::expect::Expect) -> scenarios::expect::Expect {
         let by_plan =

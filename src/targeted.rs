@@ -35,6 +35,8 @@ pub struct Targeted {
     pub missed: Vec<String>,
     /// Plans that gave no verdict, and why.
     pub lost: BTreeMap<String, String>,
+    /// True if the caller stopped it: there are plans that were not run.
+    pub stopped: bool,
 }
 
 impl Targeted {
@@ -99,12 +101,12 @@ pub fn thinned(plans: &[TargetedPlan], at_most: usize) -> Vec<TargetedPlan> {
     chosen.collect()
 }
 
-/// Runs the plans.
+/// Runs the plans; `on_run` as in [`exploration::explore`](crate::exploration::explore).
 pub fn explore(
     prepared: &Prepared,
     plans: &[TargetedPlan],
     options: &Options,
-    on_run: &mut dyn FnMut(),
+    on_run: &mut dyn FnMut() -> bool,
 ) -> Result<Targeted, IsolationError> {
     let numbers: Vec<u64> = (0..plans.len() as u64).collect();
     let mut all: BTreeMap<u64, Made> = BTreeMap::new();
@@ -116,7 +118,10 @@ pub fn explore(
         return Ok(found);
     }
     make_runs(prepared, &batch(&numbers, plans, options), &mut |made| {
-        on_run();
+        found.stopped |= !on_run();
+        if found.stopped {
+            return false;
+        }
         found.made += 1;
         let notable = match &made.run {
             Ok(run) => run.verdict.outcome() == Outcome::Violated || run.diverged,

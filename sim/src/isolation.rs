@@ -89,10 +89,10 @@ impl Batch<'_> {
 #[serde(rename_all = "kebab-case")]
 pub enum Lost {
     /// Code of a replica never gave up its thread: an endless loop without an await.
-    #[error("{}", stuck(*seconds, place.as_ref()))]
+    #[error("{}", stuck(*limit, place.as_ref()))]
     Stuck {
         /// How long it was waited for.
-        seconds: u64,
+        limit: Duration,
         /// Where the run was last.
         place: Option<Place>,
     },
@@ -107,8 +107,8 @@ pub enum Lost {
     NotMade,
 }
 
-fn stuck(seconds: u64, place: Option<&Place>) -> String {
-    let given_up = format!("the run was given up after {seconds} s");
+fn stuck(limit: Duration, place: Option<&Place>) -> String {
+    let given_up = format!("the run was given up after {} s", limit.as_secs_f64());
     match place {
         Some(Place {
             replica: Some(replica),
@@ -291,8 +291,10 @@ fn lost(seed: u64, why: Lost) -> Made {
 }
 
 fn stuck_at(batch: &Batch<'_>, place: Option<Place>) -> Lost {
-    let seconds = batch.limit.as_secs();
-    Lost::Stuck { seconds, place }
+    Lost::Stuck {
+        limit: batch.limit,
+        place,
+    }
 }
 
 /// Who gives a run up that never comes back.

@@ -22,7 +22,7 @@ Examples:
 pub(super) struct Args {
     /// Scenario files, or folders that are searched
     paths: Vec<PathBuf>,
-    /// The file with the figures; rates.json in the first folder unless said
+    /// The file with the figures; rates.json in the first folder, or beside the first file, unless said
     #[arg(long, value_name = "FILE")]
     rates: Option<PathBuf>,
 }
@@ -46,7 +46,11 @@ pub(super) fn catalogue(
     output: &Output,
 ) -> Result<u8, Failure> {
     let given = paths(&args.paths, program);
-    let beside = given[0].join("rates.json");
+    let folder = match given[0].is_dir() {
+        true => given[0].as_path(),
+        false => given[0].parent().unwrap_or(Path::new("")),
+    };
+    let beside = folder.join("rates.json");
     let rates = rates_file::read(args.rates.as_deref().unwrap_or(&beside))?;
     let rates: BTreeMap<(String, String), Rates> = rates
         .into_iter()

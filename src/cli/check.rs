@@ -6,6 +6,7 @@ use scenarios::load::{self, Files};
 use serde_json::json;
 use sim::operator::Operators;
 
+use super::output::error_json;
 use super::{Failure, Format, Output, Program, paths};
 use crate::plan;
 
@@ -16,7 +17,7 @@ pub(super) struct Args {
     paths: Vec<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 pub(super) fn check(
@@ -35,13 +36,7 @@ pub(super) fn check(
                 elsewhere += read.elsewhere.len();
             }
             Err(error) => {
-                wrong.push(json!({
-                    "file": error.place.as_ref().map_or(path.as_path(), |p| p.path()).display().to_string(),
-                    "line": error.place.as_ref().map(|p| p.line),
-                    "column": error.place.as_ref().map(|p| p.column),
-                    "message": error.to_string(),
-                    "hint": error.hint(),
-                }));
+                wrong.push(error_json(&error, Some(path)));
                 if args.format == Format::Text {
                     output.error(&error.into());
                 }
@@ -65,10 +60,13 @@ pub(super) fn check(
             wrong.len(),
             files.len()
         )),
-        Format::Json => output.out(&format!(
-            "{:#}\n",
-            json!({"version": 1, "files": files.len(), "cases": cases, "elsewhere": elsewhere, "errors": wrong})
-        )),
+        Format::Json => output.json(&json!({
+            "version": 1,
+            "files": files.len(),
+            "cases": cases,
+            "elsewhere": elsewhere,
+            "errors": wrong,
+        })),
     }
     Ok(if wrong.is_empty() { 0 } else { 2 })
 }

@@ -11,6 +11,7 @@ use fake_apiserver::conform::recorded;
 use fake_apiserver::conform::tally::by_folder;
 use serde_json::json;
 
+use super::interrupt::{self, Interrupt};
 use super::{Failure, Format, Output, table};
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,7 @@ pub(super) struct Args {
     shard: Option<(usize, usize)>,
     /// How the table is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// The token of the user alice in the recordings.
@@ -59,6 +60,7 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 }
 
 pub(super) fn conform(args: &Args, output: &Output) -> Result<u8, Failure> {
+    let interrupt = Interrupt::listen();
     let cases = cases(args)?;
     let mut target = Http::connect(&args.server, args.token.as_deref()).map_err(|error| {
         let help = match error {
@@ -76,7 +78,7 @@ pub(super) fn conform(args: &Args, output: &Output) -> Result<u8, Failure> {
     }
     let mut reports = Vec::new();
     let mut left_out = 0;
-    for case in &cases {
+    for case in cases.iter().take_while(|_| !interrupt.seen()) {
         if needs_webhook(case) || !case.needs.is_empty() {
             left_out += 1;
             continue;
@@ -89,13 +91,21 @@ pub(super) fn conform(args: &Args, output: &Output) -> Result<u8, Failure> {
         reports.push(report);
     }
     match args.format {
-        Format::Text => output.out(&summary(&reports, output)),
-        Format::Json => output.out(&format!("{:#}\n", as_json(&reports))),
+        Format::Text => output.painted(&summary(&reports, output)),
+        Format::Json => output.json(&as_json(&reports, interrupt.seen())),
     }
     if left_out > 0 {
         output.note(&format!(
             "{left_out} cases left out: they need a webhook, or more than a plain server has\n"
         ));
+    }
+    if interrupt.seen() {
+        output.note(&format!(
+            "interrupted by Ctrl-C: {} of {} cases were looked at\n",
+            reports.len() + left_out,
+            cases.len()
+        ));
+        return Ok(interrupt::CODE);
     }
     Ok(u8::from(
         reports.iter().any(|report| !report.wrong.is_empty()),
@@ -170,14 +180,14 @@ fn summary(reports: &[Report], output: &Output) -> String {
             tally.whole,
             tally.cases,
         ];
-        let mut row = vec![comfy_table::Cell::new(name)];
+        let mut row = vec![table::words(&name)];
         row.extend(counts.map(table::number));
         rows.add_row(row);
     }
     table::text(&rows)
 }
 
-fn as_json(reports: &[Report]) -> serde_json::Value {
+fn as_json(reports: &[Report], interrupted: bool) -> serde_json::Value {
     let cases = reports.iter().map(|report| {
         let wrong = report.wrong.iter().map(|wrong| {
             let differences: Vec<String> = wrong.differences.iter().map(ToString::to_string).collect();
@@ -185,7 +195,7 @@ fn as_json(reports: &[Report]) -> serde_json::Value {
         });
         json!({"case": report.case, "exchanges": report.exchanges, "wrong": wrong.collect::<Vec<_>>()})
     });
-    json!({"version": 1, "cases": cases.collect::<Vec<_>>()})
+    json!({"version": 1, "interrupted": interrupted, "cases": cases.collect::<Vec<_>>()})
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) struct Args {
     properties: bool,
     /// How the list is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8, Failure> {
@@ -45,7 +45,7 @@ pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8
                 0 => (scenario.scenario.as_str(), scenario.summary.as_str()),
                 _ => ("", ""),
             };
-            rows.add_row([name, &case.variant, engine, &expects, summary]);
+            rows.add_row([name, &case.variant, engine, &expects, summary].map(table::words));
             cases.push(json!({
                 "file": case.path.display().to_string(),
                 "scenario": scenario.scenario,
@@ -58,8 +58,8 @@ pub(super) fn list(program: &Program, args: &Args, output: &Output) -> Result<u8
         }
     }
     match args.format {
-        Format::Text => output.out(&table::text(&rows)),
-        Format::Json => output.out(&format!("{:#}\n", json!({"version": 1, "cases": cases}))),
+        Format::Text => output.painted(&table::text(&rows)),
+        Format::Json => output.json(&json!({"version": 1, "cases": cases})),
     }
     Ok(0)
 }
@@ -84,13 +84,8 @@ fn properties(args: &Args, output: &Output) {
         }));
     }
     match args.format {
-        Format::Text => output.out(&table::text(&rows)),
-        Format::Json => {
-            output.out(&format!(
-                "{:#}\n",
-                json!({"version": 1, "properties": list})
-            ));
-        }
+        Format::Text => output.painted(&table::text(&rows)),
+        Format::Json => output.json(&json!({"version": 1, "properties": list})),
     }
 }
 

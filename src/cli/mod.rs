@@ -1,7 +1,7 @@
 //! The command line: the same in our own program and, after `--`, in a user's `tests/scenarios.rs`.
 //!
 //! Owns the arguments, what goes to which stream, and the exit codes: 0 as expected, 1 an unexpected verdict, 2 bad usage
-//! or a bad file, 3 not deterministic, 4 a fault of ours. Results go to standard output, progress and errors to
+//! or a bad file, 3 not deterministic, 4 a fault of ours, 130 stopped by Ctrl-C. Results go to standard output, progress and errors to
 //! standard error. Does not own what a subcommand shows (`reports`, and the modules beside this one).
 
 mod catalogue;
@@ -10,11 +10,13 @@ mod completions;
 #[cfg(feature = "cli")]
 mod conform;
 mod figures;
+mod interrupt;
 mod list;
 mod output;
 mod progress;
 mod rates_file;
 mod replay;
+mod results;
 mod run;
 mod schema;
 #[cfg(feature = "cli")]
@@ -23,6 +25,7 @@ mod table;
 mod twins;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -62,12 +65,13 @@ Examples:
   reconverge check scenarios                         read all files, run nothing
 
 Environment:
-  RECONVERGE_SEED     run this one seed
+  RECONVERGE_SEED     run this one seed, unless an argument says otherwise
   RECONVERGE_SEEDS    the seeds to run, as 0..1000 or 200
   RECONVERGE_LOG      which log lines of operators are shown, as warn or my_operator=info
   NO_COLOR            no colours
 
-Exit codes: 0 as expected, 1 unexpected verdict, 2 bad usage or file, 3 not deterministic, 4 a fault of reconverge";
+Exit codes: 0 as expected, 1 unexpected verdict, 2 bad usage or file, 3 not deterministic, 4 a fault of reconverge,
+  130 stopped by Ctrl-C";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -93,6 +97,23 @@ enum Command {
     Conform(conform::Args),
     /// Prints a completion script for a shell
     Completions(completions::Args),
+}
+
+impl Command {
+    fn format(&self) -> Format {
+        match self {
+            Command::Run(args) => args.format,
+            Command::Replay(args) => args.format,
+            Command::Twins(args) => args.format,
+            Command::List(args) => args.format,
+            Command::Check(args) => args.format,
+            #[cfg(feature = "cli")]
+            Command::Conform(args) => args.format,
+            #[cfg(feature = "cli")]
+            Command::Serve(_) => Format::Text,
+            Command::Catalogue(_) | Command::Schema | Command::Completions(_) => Format::Text,
+        }
+    }
 }
 
 /// How a result is printed.
@@ -121,9 +142,17 @@ pub fn run(
     operators: &Operators,
     args: impl IntoIterator<Item = OsString>,
 ) -> ExitCode {
-    let called = Arguments::command()
+    let called = without_empty_variables(Arguments::command())
         .try_get_matches_from(args)
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
+        .and_then(|matches| {
+            let mut arguments = Arguments::from_arg_matches(&matches)?;
+            if let (Command::Run(args), Some((_, given))) =
+                (&mut arguments.command, matches.subcommand())
+            {
+                args.prefer_typed(given)?;
+            }
+            Ok(arguments)
+        });
     let arguments = match called {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -131,6 +160,7 @@ pub fn run(
             let code = if error.use_stderr() { 2 } else { 0 };
             return match error.print() {
                 Ok(()) => ExitCode::from(code),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
                 Err(_) => ExitCode::from(2),
             };
         }
@@ -139,7 +169,7 @@ pub fn run(
     // Said before any work is done, like all bad usage.
     if let Err(message) = LogFilter::from_env() {
         let failure = Failure::usage(message, log_filter::FORM);
-        output.error(&failure);
+        output.end(&failure, arguments.command.format());
         return ExitCode::from(failure.code());
     }
     let result = match &arguments.command {
@@ -163,10 +193,24 @@ pub fn run(
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            output.error(&failure);
+            output.end(&failure, arguments.command.format());
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// A variable that is empty is one that is not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command.mut_subcommands(|sub| {
+        sub.mut_args(|arg| match empty(&arg) {
+            true => arg.env(None),
+            false => arg,
+        })
+    })
 }
 
 /// Prints an error about a scenario file to standard error.

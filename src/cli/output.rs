@@ -7,6 +7,10 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use reports::Colors;
+use serde_json::{Value, json};
+use sim::visible;
+
+use super::Format;
 
 /// Why a subcommand could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,12 @@ pub(crate) enum Failure {
     /// Standard output takes no more, and not because its reader has gone.
     #[error("cannot write to standard output: {0}")]
     Out(io::Error),
+    /// An operator took a run away: it never gave up its thread, or killed its process.
+    #[error("{message}")]
+    Lost { message: String },
+    /// A run is not the one it was.
+    #[error("{message}")]
+    NotDeterministic { message: String, hint: String },
     /// The engine or we ourselves failed.
     #[error("fault of reconverge: {0}")]
     Fault(String),
@@ -44,6 +54,8 @@ impl Failure {
 
     pub(crate) fn code(&self) -> u8 {
         match self {
+            Self::Lost { .. } => 1,
+            Self::NotDeterministic { .. } => 3,
             Self::Fault(_) => 4,
             _ => 2,
         }
@@ -53,7 +65,8 @@ impl Failure {
         match self {
             Self::Scenario(error) => error.hint().unwrap_or_default(),
             Self::Recording { error, .. } => error.hint().to_owned(),
-            Self::Usage { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. } | Self::NotDeterministic { hint, .. } => hint.clone(),
+            Self::Lost { .. } => String::new(),
             Self::Write { .. } => {
                 "name another file or folder with --out, --rates or --state".to_owned()
             }
@@ -61,6 +74,26 @@ impl Failure {
             Self::Fault(_) => "please report it with the command and this text".to_owned(),
         }
     }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Scenario(error) => error_json(error, None),
+            _ => json!({"message": self.to_string(), "hint": self.hint()}),
+        }
+    }
+}
+
+/// A mistake in a file as JSON; without a place of its own it is in the whole `file`.
+pub(crate) fn error_json(error: &scenarios::error::Error, file: Option<&Path>) -> Value {
+    let place = error.place.as_ref();
+    let file = place.map(|place| place.path()).or(file);
+    json!({
+        "file": file.map(|path| path.display().to_string()),
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
+        "message": error.to_string(),
+        "hint": error.hint(),
+    })
 }
 
 pub(crate) struct Output {
@@ -85,8 +118,19 @@ impl Output {
         }
     }
 
-    /// To standard output. A reader who has gone away is not our failure.
+    /// Plain text, to standard output.
     pub(crate) fn out(&self, text: &str) {
+        self.painted(&visible::text(text));
+    }
+
+    /// A value as JSON, to standard output.
+    pub(crate) fn json(&self, value: &Value) {
+        self.painted(&format!("{}\n", visible::json(&format!("{value:#}"))));
+    }
+
+    /// Text that may have our colours, and in which everything else has been made visible, to standard output. A reader
+    /// who has gone away is not our failure.
+    pub(crate) fn painted(&self, text: &str) {
         let mut stream = std::io::stdout().lock();
         let written = stream
             .write_all(text.as_bytes())
@@ -103,17 +147,34 @@ impl Output {
         self.failed.take().map(Failure::Out)
     }
 
-    /// To standard error.
+    /// Plain text, to standard error.
     pub(crate) fn note(&self, text: &str) {
+        self.note_painted(&visible::text(text));
+    }
+
+    fn note_painted(&self, text: &str) {
         let mut stream = std::io::stderr().lock();
         let _gone = stream.write_all(text.as_bytes());
     }
 
     pub(crate) fn scenario_error(&self, error: &scenarios::error::Error) {
-        self.note(&format!(
+        self.note_painted(&format!(
             "error:\n{}",
             error.render(self.err_colors == Colors::On)
         ));
+    }
+
+    /// Tells why a subcommand ends early, in `format` on standard output too: what reads JSON always gets some.
+    pub(super) fn end(&self, failure: &Failure, format: Format) {
+        if format == Format::Json && !matches!(failure, Failure::Out(_)) {
+            self.json(&json!({
+                "version": 1,
+                "reconverge": crate::VERSION,
+                "exitCode": failure.code(),
+                "errors": [failure.json()],
+            }));
+        }
+        self.error(failure);
     }
 
     pub(crate) fn error(&self, failure: &Failure) {
@@ -146,6 +207,15 @@ pub(crate) fn writable_file(path: &Path) -> Result<(), Failure> {
         Some(folder) if !folder.as_os_str().is_empty() => writable(folder),
         _ => writable(Path::new(".")),
     }
+}
+
+/// The largest file of our own that is read back.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// A file of our own, read back. What is no text in it is for its reader to refuse.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let bytes = scenarios::load::read(path, BYTES_MAX)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Writes a file whole or not at all.

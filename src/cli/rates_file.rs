@@ -66,7 +66,7 @@ impl Case {
 
 /// All cases of a file; none if there is no file.
 pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match output::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(scenarios::error::Error::read(path, error, None).into()),

@@ -12,7 +12,7 @@ use sim::isolation::Lost;
 use sim::operator::Operators;
 use sim::targeted::TargetedPlan;
 
-use super::output::{writable, write};
+use super::output::{self, writable, write};
 use super::run::file_name;
 use super::{Failure, Format, Output, Program};
 use crate::exploration::{NoRun, Options, compare, run_twice, with_logs};
@@ -47,7 +47,7 @@ pub(super) struct Args {
     plan: Option<String>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
     /// Where the recording goes
     #[arg(long, default_value = "target/reconverge", value_name = "FOLDER")]
     out: PathBuf,
@@ -101,15 +101,14 @@ pub(super) fn replay(
                 }
                 _ => None,
             };
-            return gone(&name, &lost, again, output);
+            return Err(gone(&name, &lost, again));
         }
     };
     if let Some(mismatch) = compare(seed, &first, &second) {
-        output.note(&format!(
-            "error: {name} is not deterministic, {}\n  help: docs/determinism.md lists the causes\n",
-            mismatch.difference
-        ));
-        return Ok(3);
+        return Err(Failure::NotDeterministic {
+            message: format!("{name} is not deterministic, {}", mismatch.difference),
+            hint: "docs/determinism.md lists the causes".to_owned(),
+        });
     }
     if let Some(recorded) = recorded
         && recorded.trace.fingerprint() != first.trace.fingerprint()
@@ -118,13 +117,16 @@ pub(super) fn replay(
             .trace
             .first_difference(&first.trace)
             .unwrap_or_default();
-        output.note(&format!(
-            "error: the run is no longer the recorded one: they differ from event #{at} on\n  help: it was recorded by \
-             reconverge {}, this is {}; an operator that has changed since also changes its runs\n",
-            recorded.header.reconverge,
-            crate::VERSION
-        ));
-        return Ok(3);
+        return Err(Failure::NotDeterministic {
+            message: format!(
+                "the run is no longer the recorded one: they differ from event #{at} on"
+            ),
+            hint: format!(
+                "it was recorded by reconverge {}, this is {}; an operator that has changed since also changes its runs",
+                recorded.header.reconverge,
+                crate::VERSION
+            ),
+        });
     }
     let first = with_logs(&plan.prepared, seed, first);
     let recording = plan.record(seed, first, options.isolation, &program.command);
@@ -133,28 +135,25 @@ pub(super) fn replay(
     let violated = recording.verdict.violated();
     match args.format {
         Format::Text => {
-            output.out(&timeline(&recording, Rows::All, output.colors));
+            output.painted(&timeline(&recording, Rows::All, output.colors));
             output.out("\n");
             match violated.is_empty() {
                 true => output.out(&format!(
                     "{} · {name}: every property holds\n",
                     plan.case.title()
                 )),
-                false => output.out(&failure(&recording, output.colors)),
+                false => output.painted(&failure(&recording, output.colors)),
             }
             output.note(&format!("recording: {}\n", path.display()));
         }
-        Format::Json => output.out(&format!(
-            "{:#}\n",
-            json!({
-                "version": 1,
-                "token": recording.token(),
-                "fingerprint": recording.trace.fingerprint().to_string(),
-                "events": recording.trace.records.len(),
-                "violated": violated,
-                "recording": path.display().to_string(),
-            })
-        )),
+        Format::Json => output.json(&json!({
+            "version": 1,
+            "token": recording.token(),
+            "fingerprint": recording.trace.fingerprint().to_string(),
+            "events": recording.trace.records.len(),
+            "violated": violated,
+            "recording": path.display().to_string(),
+        })),
     }
     let wanted = plan.expect.violated();
     let unexpected = violated.iter().any(|v| !wanted.iter().any(|w| w == v));
@@ -185,16 +184,18 @@ fn agreed(args: &Args, scenario: bool) -> Result<(), Failure> {
 }
 
 /// A run that gave nothing back: the operator's doing, or ours.
-fn gone(name: &str, lost: &Lost, again: Option<String>, output: &Output) -> Result<u8, Failure> {
+fn gone(name: &str, lost: &Lost, again: Option<String>) -> Failure {
     match lost {
         Lost::Stuck { .. } | Lost::Killed(_) => {
-            output.note(&format!("error: {name} gave no verdict: {lost}\n"));
-            if let Some(again) = again {
-                output.note(&format!("  {again}\n"));
+            let again = again.map(|again| format!("\n  {again}"));
+            Failure::Lost {
+                message: format!(
+                    "{name} gave no verdict: {lost}{}",
+                    again.unwrap_or_default()
+                ),
             }
-            Ok(1)
         }
-        Lost::Engine(_) | Lost::NotMade => Err(Failure::Fault(lost.to_string())),
+        Lost::Engine(_) | Lost::NotMade => Failure::Fault(lost.to_string()),
     }
 }
 
@@ -282,9 +283,8 @@ fn input(given: Option<&str>, plan: &Plan) -> Result<String, Failure> {
 }
 
 fn read(path: &Path) -> Result<Recording, Failure> {
-    let bytes =
-        std::fs::read(path).map_err(|error| scenarios::error::Error::read(path, error, None))?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text =
+        output::read(path).map_err(|error| scenarios::error::Error::read(path, error, None))?;
     Recording::read(&text).map_err(|error| Failure::Recording {
         path: path.to_owned(),
         error,

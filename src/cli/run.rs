@@ -1,28 +1,32 @@
 //! `run`: explores every variant of the scenarios, prints a table and the failure block of the first failing run of each.
+//!
+//! Does not own what the result looks like (`results`).
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use reports::failure;
-use reports::recording::{Header, Recording};
-use scenarios::load::{self, Case, Files};
+use reports::recording::Header;
+use scenarios::load::{self, Files};
 use scenarios::quantity::{SeedRange, Span, seeds};
-use serde_json::{Value as Json, json};
 use sim::Isolation;
-use sim::isolation::{IsolationError, Lost};
+use sim::isolation::IsolationError;
 use sim::operator::Operators;
-use sim::run::Run;
+use sim::visible;
 
-use super::figures::Summary;
-use super::output::{writable, writable_file, write};
+use super::interrupt::Interrupt;
+use super::output::{writable, writable_file};
 use super::progress::Progress;
 use super::rates_file;
-use super::{Failure, Format, Output, Program, list, paths, table};
-use crate::exploration::{Exploration, Judgement, Options, explore, with_logs};
+use super::results::{Explored, Results, reasons, report, text_table};
+use super::{Failure, Format, Output, Program, paths};
+use crate::exploration::{Options, explore, with_logs};
 use crate::plan::{self, Plan};
+use crate::rerun;
 use crate::targeted::{self, Targeted};
-use crate::{rates, rerun};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -61,7 +65,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     rates: Option<PathBuf>,
     /// How many runs at once; as many as there are cores unless said
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = jobs, value_name = "N")]
     jobs: Option<usize>,
     /// What runs share: `thread` the process, `fork` nothing
     #[arg(long, value_enum)]
@@ -71,10 +75,28 @@ pub(super) struct Args {
     limit: Duration,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
     /// Where the recordings of failing runs go
     #[arg(long, default_value = "target/reconverge", value_name = "FOLDER")]
     out: PathBuf,
+}
+
+impl Args {
+    /// What is typed counts more than what the environment says.
+    pub(super) fn prefer_typed(&mut self, given: &ArgMatches) -> Result<(), clap::Error> {
+        let typed = |name: &str| given.value_source(name) == Some(ValueSource::CommandLine);
+        match (typed("seed"), typed("seeds")) {
+            (true, true) => Err(clap::Error::raw(
+                ErrorKind::ArgumentConflict,
+                "--seed and --seeds name two sets of runs: give one of them\n",
+            )),
+            (false, true) => {
+                self.seed = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How runs are kept apart.
@@ -128,6 +150,11 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn jobs(text: &str) -> Result<usize, String> {
+    let jobs = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    jobs.ok_or_else(|| "write a number from 1 to 1024".to_owned())
+}
+
 pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
     let parsed = text
         .split_once('/')
@@ -138,56 +165,13 @@ pub(super) fn shard(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
-/// A case that was explored.
-struct Explored {
-    plan: Plan,
-    seeds: SeedRange,
-    list: Vec<u64>,
-    found: Exploration,
-    judgement: Judgement,
-    recording: Option<PathBuf>,
-    targeted: Targeted,
-    /// What became of seeds that never came back, by seed: in sentences.
-    again: BTreeMap<u64, String>,
-}
-
-impl Explored {
-    /// The first failing run, if one failed: that of a plan where all must hold, else that of a seed.
-    fn first_failure(&self) -> Option<(u64, Run)> {
-        let held = self.plan.expect.violated().is_empty();
-        let of_plan = || self.targeted.first_failure.clone().map(|(_, run)| (0, run));
-        let by_seed = self.found.first_failure.clone();
-        match held {
-            true => of_plan().or(by_seed),
-            false => by_seed.or_else(of_plan),
-        }
-    }
-
-    /// Writes a run's recording into a folder.
-    fn keep(
-        &mut self,
-        seed: u64,
-        run: Run,
-        options: &Options,
-        program: &Program,
-        out: &Path,
-    ) -> Result<(Recording, PathBuf), Failure> {
-        let recording = self
-            .plan
-            .record(seed, run, options.isolation, &program.command);
-        let path = out.join(file_name(&recording.header));
-        write(&path, &recording.write())?;
-        self.recording = Some(path.clone());
-        Ok((recording, path))
-    }
-}
-
 pub(super) fn run(
     program: &Program,
     operators: &Operators,
     args: &Args,
     output: &Output,
 ) -> Result<u8, Failure> {
+    let interrupt = Interrupt::listen();
     let mut plans = Vec::new();
     let mut elsewhere = Vec::new();
     for path in load::find(&paths(&args.paths, program))? {
@@ -221,19 +205,30 @@ pub(super) fn run(
     let work: Vec<(Plan, SeedRange, Vec<u64>)> =
         plans.into_iter().map(|p| with_seeds(p, args)).collect();
     let progress = Progress::new(work.iter().map(|(.., list)| list.len() as u64).sum());
+    let on_run = &mut || {
+        progress.step();
+        !interrupt.seen()
+    };
     let mut explored = Vec::new();
+    let mut left = Vec::new();
     for (plan, range, list) in work {
+        if interrupt.seen() {
+            left.push(plan.case);
+            continue;
+        }
         progress.case(plan.case.title());
-        let targeted = targeted_of(&plan, args, &options, &progress)?;
+        let targeted = targeted_of(&plan, args, &options, &progress, on_run)?;
         let list = match args.plans {
             Plans::Only => Vec::new(),
             Plans::All | Plans::None => list,
         };
-        let found =
-            explore(&plan.prepared, &list, &options, &mut || progress.step()).map_err(isolation)?;
+        let found = explore(&plan.prepared, &list, &options, on_run).map_err(isolation)?;
         let judgement = found.judge(&plan.expect, list.len() < 2);
         let judgement = judgement.and(targeted.reasons(&plan.expect));
         let again = found.lost.iter().filter_map(|(seed, lost)| {
+            if interrupt.seen() {
+                return None;
+            }
             let told = rerun::again(&plan, *seed, lost, options.isolation, options.limit)?;
             Some((*seed, told))
         });
@@ -265,23 +260,28 @@ pub(super) fn run(
         let run = with_logs(&case.plan.prepared, seed, run);
         let (recording, path) = case.keep(seed, run, &options, program, &args.out)?;
         blocks.push_str(&failure(&recording, output.colors));
-        blocks.push_str(&format!("  recording: {}\n\n", path.display()));
+        let path = path.display().to_string();
+        blocks.push_str(&format!("  recording: {}\n\n", visible::line(&path)));
     }
     if let Some(path) = &args.rates {
-        let cases = explored
-            .iter()
-            .map(|e| rates_file::Case::new(&e.plan, &e.list, &e.found, &e.targeted));
+        let whole = explored.iter().filter(|e| !e.stopped());
+        let cases = whole.map(|e| rates_file::Case::new(&e.plan, &e.list, &e.found, &e.targeted));
         rates_file::write(path, cases.collect())?;
     }
-    let code = exit_code(&explored);
-    let reasons = reasons(&explored, &program.command);
+    let results = Results {
+        interrupted: !left.is_empty() || explored.iter().any(Explored::stopped),
+        explored,
+        elsewhere,
+        left,
+    };
+    let code = results.exit_code();
     match args.format {
         Format::Text => {
-            output.out(&blocks);
-            output.out(&text_table(&explored, &elsewhere, output));
-            output.out(&reasons);
+            output.painted(&blocks);
+            output.painted(&text_table(&results, output));
+            output.out(&reasons(&results, &program.command));
         }
-        Format::Json => output.out(&format!("{:#}\n", report(&explored, &elsewhere, code))),
+        Format::Json => output.json(&report(&results, code)),
     }
     Ok(code)
 }
@@ -292,6 +292,7 @@ fn targeted_of(
     args: &Args,
     options: &Options,
     progress: &Progress,
+    on_run: &mut dyn FnMut() -> bool,
 ) -> Result<Targeted, Failure> {
     let single = args.seed.is_some() && args.plans == Plans::All;
     if args.plans == Plans::None || single {
@@ -307,7 +308,7 @@ fn targeted_of(
         });
     }
     progress.more(plans.len() as u64);
-    let found = targeted::explore(&plan.prepared, &plans, options, &mut || progress.step());
+    let found = targeted::explore(&plan.prepared, &plans, options, on_run);
     let mut found = found.map_err(isolation)?;
     found.known = all.len() as u64;
     Ok(found)
@@ -334,243 +335,18 @@ fn with_seeds(plan: Plan, args: &Args) -> (Plan, SeedRange, Vec<u64>) {
 
 /// `dual-write.buggy.7.jsonl`
 pub(super) fn file_name(header: &Header) -> String {
-    let clean = |s: &str| s.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "-");
+    let clean = |s: &str| {
+        let mut name = s.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "-");
+        // Names that people give can be longer than those that a file may have.
+        while name.len() > 100 {
+            name.pop();
+        }
+        name
+    };
     format!(
         "{}.{}.{}.jsonl",
         clean(&header.scenario),
         clean(&header.variant),
         header.input()
     )
-}
-
-fn exit_code(explored: &[Explored]) -> u8 {
-    let any = |f: &dyn Fn(&Explored) -> bool| explored.iter().any(f);
-    if any(&|e| !e.found.faults.is_empty()) {
-        4
-    } else if any(&|e| !e.found.mismatches.is_empty() || !e.targeted.mismatches.is_empty()) {
-        3
-    } else if any(&|e| e.judgement != Judgement::Expected) {
-        1
-    } else {
-        0
-    }
-}
-
-fn verdict(case: &Explored) -> &'static str {
-    if !case.found.faults.is_empty() {
-        "fault"
-    } else if !case.found.mismatches.is_empty() || !case.targeted.mismatches.is_empty() {
-        "not deterministic"
-    } else if case.judgement != Judgement::Expected {
-        "unexpected"
-    } else if case.plan.expect.violated().is_empty() {
-        "holds"
-    } else {
-        "caught"
-    }
-}
-
-fn text_table(explored: &[Explored], elsewhere: &[Case], output: &Output) -> String {
-    let header = [
-        "scenario",
-        "variant",
-        "runs",
-        "failed (95 %)",
-        "seeds to failure",
-        "plans",
-        "expected",
-        "verdict",
-    ];
-    let mut rows = table::table(output.colors, &header);
-    for case in explored {
-        let found = &case.found;
-        let failed: Vec<String> = found
-            .violated
-            .iter()
-            .map(|(property, tally)| format!("{property} {}", rates::words(tally.runs, found.runs)))
-            .collect();
-        let none = || match found.runs {
-            0 => "–".to_owned(),
-            runs => rates::words(0, runs),
-        };
-        let first = rates::seeds_to_failure(&case.list, &found.failing)
-            .map_or("–".to_owned(), |(median, p90)| {
-                format!("{median} / {p90}")
-            });
-        let word = verdict(case);
-        rows.add_row([
-            case.plan.case.scenario.scenario.as_str().into(),
-            case.plan.case.variant.as_str().into(),
-            table::number(found.runs),
-            if failed.is_empty() {
-                none().into()
-            } else {
-                failed.join("\n").into()
-            },
-            table::number(first),
-            table::number(case.targeted.words()),
-            list::expects(&case.plan.expect).into(),
-            table::verdict(word, matches!(word, "holds" | "caught")),
-        ]);
-    }
-    for case in elsewhere {
-        let expects = case.scenario.expect.as_ref().map(list::expects);
-        rows.add_row([
-            case.scenario.scenario.as_str().into(),
-            case.variant.as_str().into(),
-            table::number("–"),
-            "–".into(),
-            table::number("–"),
-            table::number("–"),
-            expects.unwrap_or_default().into(),
-            not_run(case).into(),
-        ]);
-    }
-    let mut text = table::text(&rows);
-    for case in explored {
-        for (name, of) in figures(&case.found) {
-            text.push_str(&format!("{} · {name}: {of}\n", case.plan.case.title()));
-        }
-    }
-    if explored.iter().any(|case| case.list.len() > 1) {
-        text.push_str(LEGEND);
-    }
-    text
-}
-
-const LEGEND: &str = "failed: rate with its 95 % interval · seeds to failure: median / 90th percentile over disjoint blocks of seeds · \
-                      plans: those under which every property held, of all\n";
-
-/// A case's figures in words.
-fn figures(found: &Exploration) -> impl Iterator<Item = (&String, String)> {
-    found.figures.iter().map(|(name, values)| {
-        let summary = Summary::new(values);
-        (name, format!("{}{}", summary.words(), summary.legend()))
-    })
-}
-
-/// The word for a case that has no verdict here.
-fn not_run(case: &Case) -> String {
-    format!("not run here (engine {})", case.scenario.engine.name())
-}
-
-/// Why a case is not as expected, in sentences below the table.
-fn reasons(explored: &[Explored], command: &str) -> String {
-    let mut text = String::new();
-    for case in explored {
-        let title = case.plan.case.title();
-        for (seed, fault) in &case.found.faults {
-            text.push_str(&format!(
-                "{title}: fault of reconverge at seed {seed}: {fault}\n"
-            ));
-        }
-        if !case.found.faults.is_empty() {
-            continue;
-        }
-        if let Judgement::Unexpected(reasons) = &case.judgement {
-            for reason in reasons {
-                text.push_str(&format!("{title}: {reason}\n"));
-            }
-        }
-        for (seed, again) in &case.again {
-            let replay = case.plan.replay_command(*seed, command);
-            text.push_str(&format!("  seed {seed}: {again}\n  replay: {replay}\n"));
-        }
-        for (plan, difference) in &case.targeted.mismatches {
-            text.push_str(&format!(
-                "{title}: plan {plan} is not deterministic, {difference}; docs/determinism.md lists the causes\n"
-            ));
-        }
-        for mismatch in &case.found.mismatches {
-            text.push_str(&format!(
-                "{title}: seed {} is not deterministic, {}; docs/determinism.md lists the causes\n",
-                mismatch.seed, mismatch.difference
-            ));
-        }
-    }
-    text
-}
-
-/// The 95 % interval of the rate of failing runs.
-fn interval(case: &Explored) -> Json {
-    let (low, high) = rates::interval(case.found.failing_runs, case.found.runs);
-    json!([low, high])
-}
-
-fn report(explored: &[Explored], elsewhere: &[Case], code: u8) -> Json {
-    let case = |e: &Explored| {
-        let tallies: serde_json::Map<_, _> = e
-            .found
-            .violated
-            .iter()
-            .map(|(p, t)| {
-                (
-                    p.clone(),
-                    json!({"runs": t.runs, "firstSeed": t.first_seed}),
-                )
-            })
-            .collect();
-        let reasons = match &e.judgement {
-            Judgement::Expected => Vec::new(),
-            Judgement::Unexpected(reasons) => reasons.clone(),
-        };
-        let mismatches: Vec<_> = e
-            .found
-            .mismatches
-            .iter()
-            .map(|m| json!({"seed": m.seed, "difference": m.difference}))
-            .collect();
-        let lost = e.found.lost.iter().map(|(seed, lost)| match lost {
-            Lost::Stuck { place, .. } => json!({
-                "seed": seed,
-                "why": "stuck",
-                "replica": place.as_ref().and_then(|place| place.replica.clone()),
-                "lastEvent": place.as_ref().map(|place| place.event.clone()),
-                "again": e.again.get(seed),
-            }),
-            other => json!({"seed": seed, "why": "killed", "text": other.to_string()}),
-        });
-        let lost: Vec<Json> = lost.collect();
-        json!({
-            "file": e.plan.path().display().to_string(),
-            "scenario": e.plan.case.scenario.scenario,
-            "variant": e.plan.case.variant,
-            "scenarioHash": e.plan.hash(),
-            "seeds": e.seeds.to_string(),
-            "runs": e.found.runs,
-            "failingRuns": e.found.failing_runs,
-            "interval": interval(e),
-            "seedsToFailure": rates::seeds_to_failure(&e.list, &e.found.failing)
-                .map(|(median, p90)| json!({"median": median, "p90": p90})),
-            "plans": json!({
-                "made": e.targeted.made,
-                "failing": e.targeted.failing,
-                "lost": e.targeted.lost,
-            }),
-            "figures": figures(&e.found).collect::<BTreeMap<_, _>>(),
-            "violated": tallies,
-            "expected": list::expects(&e.plan.expect),
-            "verdict": verdict(e),
-            "reasons": reasons,
-            "mismatches": mismatches,
-            "lost": lost,
-            "recording": e.recording.as_ref().map(|p| p.display().to_string()),
-        })
-    };
-    let other = |case: &Case| {
-        json!({
-            "file": case.path.display().to_string(),
-            "scenario": case.scenario.scenario,
-            "variant": case.variant,
-            "engine": case.scenario.engine.name(),
-            "verdict": not_run(case),
-        })
-    };
-    json!({
-        "version": 1,
-        "reconverge": crate::VERSION,
-        "exitCode": code,
-        "cases": explored.iter().map(case).collect::<Vec<_>>(),
-        "elsewhere": elsewhere.iter().map(other).collect::<Vec<_>>(),
-    })
 }

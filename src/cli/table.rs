@@ -4,6 +4,7 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, presets,
 };
 use reports::Colors;
+use sim::visible;
 
 pub(crate) fn table(colors: Colors, header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -21,6 +22,12 @@ pub(crate) fn table(colors: Colors, header: &[&str]) -> Table {
     table
 }
 
+/// Words of files and operators, which a terminal must not obey.
+pub(crate) fn words(text: &str) -> Cell {
+    let lines: Vec<_> = text.lines().map(visible::line).collect();
+    Cell::new(lines.join("\n"))
+}
+
 /// A number stands to the right.
 pub(crate) fn number(n: impl ToString) -> Cell {
     Cell::new(n.to_string()).set_alignment(CellAlignment::Right)
@@ -28,7 +35,7 @@ pub(crate) fn number(n: impl ToString) -> Cell {
 
 /// Good is green, bad is red.
 pub(crate) fn verdict(text: &str, good: bool) -> Cell {
-    Cell::new(text).fg(if good { Color::Green } else { Color::Red })
+    words(text).fg(if good { Color::Green } else { Color::Red })
 }
 
 /// The table as text, without blanks at line ends.

@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 use sim::Isolation;
 use sim::operator::Operators;
 
-use super::output::writable_file;
+use super::interrupt::{self, Interrupt};
+use super::output::{self, writable_file};
 use super::progress::Progress;
-use super::run::{Apart, isolation, shard, span};
+use super::run::{Apart, isolation, jobs, shard, span};
 use super::{Failure, Format, Output, Program, paths, table};
 use crate::exploration::{Options, explore};
 use crate::plan::{self, Plan};
@@ -54,14 +55,14 @@ pub(super) struct Args {
     )]
     state: PathBuf,
     /// How many runs at once; as many as there are cores unless said
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = jobs, value_name = "N")]
     jobs: Option<usize>,
     /// What runs share: `thread` the process, `fork` nothing
     #[arg(long, value_enum)]
     isolation: Option<Apart>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// How a chunk's line begins, and with it the file.
@@ -89,6 +90,7 @@ pub(super) fn twins(
     args: &Args,
     output: &Output,
 ) -> Result<u8, Failure> {
+    let interrupt = Interrupt::listen();
     let mut twins = Vec::new();
     for path in load::find(&paths(&args.paths, program))? {
         let plans = plan::plans(&path, &Files::Disk, operators)?;
@@ -113,10 +115,15 @@ pub(super) fn twins(
     let progress = Progress::new(args.seeds.saturating_mul(twins.len() as u64));
     for twin in &twins {
         progress.case(twin.case.title());
-        work(twin, args, &options, &mut done, &progress)?;
+        work(twin, args, &options, &mut done, &progress, &interrupt)?;
     }
     progress.done();
-    print(&twins, &done, args, output)
+    let interrupted = interrupt.seen();
+    let code = print(&twins, &done, args, interrupted, output);
+    match interrupted {
+        true => Ok(interrupt::CODE),
+        false => Ok(code),
+    }
 }
 
 /// Runs the chunks of a case that are not done.
@@ -126,6 +133,7 @@ fn work(
     options: &Options,
     done: &mut Vec<Chunk>,
     progress: &Progress,
+    interrupt: &Interrupt,
 ) -> Result<(), Failure> {
     let (i, n) = args.shard.unwrap_or((1, 1));
     let hash = twin.hash();
@@ -136,6 +144,9 @@ fn work(
         }
         let list: Vec<u64> = (from..args.seeds.min(from + CHUNK)).collect();
         let mine = |chunk: &&Chunk| is_of(chunk, twin, &hash);
+        if interrupt.seen() {
+            return Ok(());
+        }
         let spent: u64 = done.iter().filter(mine).map(|c| c.core_ms).sum();
         if spent >= budget_ms {
             break;
@@ -149,8 +160,15 @@ fn work(
             continue;
         }
         let before = sim::entropy::core_time();
-        let found =
-            explore(&twin.prepared, &list, options, &mut || progress.step()).map_err(isolation)?;
+        let on_run = &mut || {
+            progress.step();
+            !interrupt.seen()
+        };
+        let found = explore(&twin.prepared, &list, options, on_run).map_err(isolation)?;
+        if found.stopped {
+            // A chunk counts whole or not at all: which of its seeds were run, a line cannot say.
+            return Ok(());
+        }
         let spent = sim::entropy::core_time().saturating_sub(before);
         let mut failing: BTreeMap<u64, String> = BTreeMap::new();
         for seed in &found.failing {
@@ -190,7 +208,7 @@ fn is_of(chunk: &Chunk, twin: &Plan, hash: &str) -> bool {
 }
 
 fn read(path: &PathBuf) -> Result<Vec<Chunk>, Failure> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match output::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(scenarios::error::Error::read(path, error, None).into()),
@@ -236,7 +254,7 @@ fn note(path: &PathBuf, chunk: &Chunk) -> Result<(), Failure> {
     file.write_all(line.as_bytes()).map_err(failed)
 }
 
-fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result<u8, Failure> {
+fn print(twins: &[Plan], done: &[Chunk], args: &Args, interrupted: bool, output: &Output) -> u8 {
     let header = [
         "scenario",
         "variant",
@@ -272,8 +290,8 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
             .next()
             .map_or(String::new(), |(seed, what)| format!("seed {seed}: {what}"));
         rows.add_row([
-            twin.case.scenario.scenario.as_str().into(),
-            twin.case.variant.as_str().into(),
+            table::words(&twin.case.scenario.scenario),
+            table::words(&twin.case.variant),
             table::number(n),
             table::number(hits),
             rates::words(hits, n).into(),
@@ -291,15 +309,21 @@ fn print(twins: &[Plan], done: &[Chunk], args: &Args, output: &Output) -> Result
     }
     match args.format {
         Format::Text => {
-            output.out(&table::text(&rows));
+            output.painted(&table::text(&rows));
             output.out(&summary(failed, all, &failures));
+            if interrupted {
+                output.out("interrupted by Ctrl-C: the same command goes on from here\n");
+            }
         }
-        Format::Json => output.out(&format!(
-            "{:#}\n",
-            serde_json::json!({"version": 1, "runs": all, "failing": failed, "cases": cases})
-        )),
+        Format::Json => output.json(&serde_json::json!({
+            "version": 1,
+            "interrupted": interrupted,
+            "runs": all,
+            "failing": failed,
+            "cases": cases,
+        })),
     }
-    Ok(u8::from(failed > 0))
+    u8::from(failed > 0)
 }
 
 /// What all twins together showed, and the first failing seeds of each that failed.

@@ -315,12 +315,11 @@ fn a_foreign_or_cut_recording() {
 
 #[test]
 fn twins_where_there_are_none() {
-    let only_buggy = scenario("no-twins", "  fixed:\n", "  also:\n");
-    let text = fs::read_to_string(&only_buggy).expect("it was written");
-    let holds = "    expect: holds";
-    assert!(text.contains(holds), "{text}");
-    let broken = text.replace(holds, "    expect: {violates: [no-lost-update]}");
-    fs::write(&only_buggy, broken).expect("a scenario can be written");
+    let holds = (
+        "    expect: holds",
+        "    expect: {violates: [no-lost-update]}",
+    );
+    let only_buggy = scenario("no-twins", holds.0, holds.1);
     let state = folder("no-twins-state")
         .join("t.jsonl")
         .display()
@@ -343,6 +342,14 @@ fn paths_that_lead_nowhere() {
         &["check", &circle.display().to_string()],
         &["no scenario under"],
     );
+    let pipe = folder("pipe").join("waits.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("the program starts").success());
+    let pipe = pipe.display().to_string();
+    let state = ["twins", SCENARIO, "--seeds", "1", "--state", &pipe];
+    for args in [&["check", &pipe][..], &["replay", &pipe], &state] {
+        check(args, &["cannot read", &pipe, "only files are read"]);
+    }
     let folder = folder("not-a-scenario");
     fs::write(folder.join("values.yaml"), "a: 1\n").expect("a file can be written");
     check(
@@ -354,22 +361,38 @@ fn paths_that_lead_nowhere() {
 #[test]
 fn a_server_that_cannot_be_served() {
     check(&["serve", "--listen", "127.0.0.1:0"], &["--http"]);
-    check(
-        &["serve", "--http", "--listen", "0.0.0.0:0"],
-        &["not a loopback address"],
-    );
-    check(
-        &["serve", "--http", "--token-file", "no/such/file"],
-        &["cannot read no/such/file"],
-    );
-    check(
-        &["serve", "--http", "--kubeconfig", "no/such/file"],
-        &["cannot write no/such/file"],
-    );
-    check(
-        &["serve", "--http", "--token", ""],
-        &["the token is empty, or holds characters"],
-    );
+    let folder = folder("tokens");
+    let tokens = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("a file can be written");
+        path.display().to_string()
+    };
+    let twice = tokens("twice.csv", "a,alice,1\n# b\nb,bob,2\na,eve,3\n");
+    let admins = tokens("admins.csv", "a,alice,1\nroot,eve,3\n");
+    let short = tokens("short.csv", "a,alice\n");
+    for (args, want) in [
+        (&["--listen", "0.0.0.0:0"][..], "not a loopback address"),
+        (
+            &["--token-file", "no/such/file"],
+            "cannot read no/such/file",
+        ),
+        (
+            &["--kubeconfig", "no/such/file"],
+            "cannot write no/such/file",
+        ),
+        (&["--token", ""], "the token is empty, or holds characters"),
+        (&["--token-file", &short], "line 1: needs token, user name"),
+        (
+            &["--token-file", &twice],
+            "line 4: it has the token of line 1",
+        ),
+        (
+            &["--token-file", &admins, "--token", "root"],
+            "line 2: it has the administrator's token",
+        ),
+    ] {
+        check(&[&["serve", "--http"], args].concat(), &[want]);
+    }
 }
 
 #[test]
@@ -390,6 +413,16 @@ fn bad_usage() {
     check(&["replya"], &["replya", "replay"]);
     check(&["run", "--frobnicate"], &["--frobnicate"]);
     check(&["run", SCENARIO, "--shard", "3/2"], &["I from 1 to N"]);
+    check(
+        &["run", SCENARIO, "--seed", "1", "--seeds", "5"],
+        &["--seed and --seeds"],
+    );
+    for jobs in ["0", "100000", "many"] {
+        check(
+            &["run", SCENARIO, "--jobs", jobs],
+            &["--jobs", "from 1 to 1024"],
+        );
+    }
     check(
         &["run", SCENARIO, "--variant", "none"],
         &["no scenario here has a variant `none`"],

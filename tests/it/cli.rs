@@ -120,11 +120,15 @@ fn the_environment_chooses_seeds() {
         "--out",
         &out_folder,
     ];
-    for (variable, value, want) in [
-        ("RECONVERGE_SEEDS", "5..9", "5..9"),
-        ("RECONVERGE_SEED", "6", "6..7"),
+    for (variable, value, typed, want) in [
+        ("RECONVERGE_SEEDS", "5..9", &[][..], "5..9"),
+        ("RECONVERGE_SEED", "6", &[], "6..7"),
+        // What is typed counts more, and what is empty nothing.
+        ("RECONVERGE_SEED", "6", &["--seeds", "2"], "0..2"),
+        ("RECONVERGE_SEEDS", "5..9", &["--seed", "6"], "6..7"),
+        ("RECONVERGE_SEED", "", &["--seeds", "2"], "0..2"),
     ] {
-        let output = reconverge_with(&args, &[(variable, value)]);
+        let output = reconverge_with(&[&args, typed].concat(), &[(variable, value)]);
         let report: Value = serde_json::from_str(&out(&output)).expect("JSON");
         assert_eq!(report["cases"][0]["seeds"], want);
     }

@@ -77,7 +77,7 @@ fn the_number_of_threads_changes_no_result() {
             ..Options::default()
         };
         let found =
-            explore(&plan.prepared, &seeds, &options, &mut || {}).expect("threads can be made");
+            explore(&plan.prepared, &seeds, &options, &mut || true).expect("threads can be made");
         (
             found.runs,
             found.violated,

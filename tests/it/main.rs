@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod cli;
 mod determinism;
+mod hostile;
 mod program;
 mod simulation;
 mod tidy;

@@ -21,6 +21,12 @@ pub(crate) fn reconverge(args: &[&str]) -> Output {
 
 /// The same with variables in its environment.
 pub(crate) fn reconverge_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let output = command(args, variables).output();
+    output.expect("the program starts")
+}
+
+/// The same, not started yet.
+pub(crate) fn command(args: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reconverge"));
     command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
     for name in [
@@ -34,7 +40,7 @@ pub(crate) fn reconverge_with(args: &[&str], variables: &[(&str, &str)]) -> Outp
         command.env_remove(name);
     }
     command.envs(variables.iter().copied());
-    command.output().expect("the program starts")
+    command
 }
 
 /// Standard output as text.

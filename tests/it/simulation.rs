@@ -262,9 +262,10 @@ mod misbehaving {
                 std::hint::spin_loop();
             }
         });
-        let Lost::Stuck { seconds: 2, place } = lost(spins) else {
+        let Lost::Stuck { limit, place } = lost(spins) else {
             panic!("it is stuck");
         };
+        assert_eq!(limit, Duration::from_secs(2));
         let place = place.expect("it ran");
         assert_eq!(place.replica.as_deref(), Some("spinning-0"));
         assert_eq!(place.event, "its process had started");

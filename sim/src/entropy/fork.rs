@@ -121,6 +121,12 @@ pub(crate) fn fork(limit: Duration, work: impl FnOnce() -> Vec<u8>) -> Option<Fo
     match unsafe { libc::fork() } {
         -1 => None,
         0 => {
+            // A child that is stuck does not outlive the one who would kill it.
+            #[cfg(target_os = "linux")]
+            // SAFETY: asks for a signal to this process only.
+            unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+            };
             drop(read);
             let work = std::panic::AssertUnwindSafe(work);
             let status = match std::panic::catch_unwind(work) {

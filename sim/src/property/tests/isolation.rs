@@ -62,7 +62,7 @@ fn a_fork_contains_what_kills_a_process() {
         2,
     );
     let places = stuck.into_iter().map(|lost| match lost {
-        Err(Lost::Stuck { seconds: 5, place }) => place,
+        Err(Lost::Stuck { limit, place }) if limit == Duration::from_secs(5) => place,
         other => panic!("{other:?}"),
     });
     let places: Vec<_> = places.flatten().collect();
