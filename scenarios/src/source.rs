@@ -88,8 +88,10 @@ impl Place {
     pub(crate) fn to_show(&self) -> Self {
         let text = &self.source.text;
         let near = |n: usize| (self.line as usize).abs_diff(n + 1) <= 2;
-        let tame = |line: &str| line.len() <= LINE_MAX && matches!(written(line), Cow::Borrowed(_));
-        let lines = text.split('\n').enumerate();
+        let tame =
+            |line: &str| line.len() <= LINE_MAX && matches!(visible::text(line), Cow::Borrowed(_));
+        let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+        let lines = lines.enumerate();
         if lines
             .clone()
             .filter(|(n, _)| near(*n))
@@ -114,12 +116,12 @@ impl Place {
                     .by_ref()
                     .take(self.column as usize - 1 - from)
                     .collect();
-                cut.push_str(&written(&lead));
+                cut.push_str(&visible::text(&lead));
                 column = cut.chars().count() as u64 + 1;
                 let word = &text[self.offset..self.offset + self.len];
                 let word: String = word.chars().take(LINE_MAX / 2).collect();
-                len = written(&word).len();
-                cut.push_str(&written(&word));
+                len = visible::text(&word).len();
+                cut.push_str(&visible::text(&word));
                 let skipped = word.chars().count();
                 chars = line.chars().skip(self.column as usize - 1 + skipped);
             }
@@ -127,7 +129,7 @@ impl Place {
                 .by_ref()
                 .take(if near(n) { LINE_MAX } else { 0 })
                 .collect();
-            cut.push_str(&written(&rest));
+            cut.push_str(&visible::text(&rest));
             if near(n) && chars.next().is_some() {
                 cut.push('…');
             }
@@ -140,11 +142,6 @@ impl Place {
 
 /// A line longer than this is cut where it is shown.
 const LINE_MAX: usize = 160;
-
-/// A line of the text with what a terminal would obey written out; its end and its tabs stay.
-fn written(line: &str) -> Cow<'_, str> {
-    visible::text(line.trim_end_matches('\r'))
-}
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -207,7 +207,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     };
     command.mut_subcommands(|sub| {
         sub.mut_args(|arg| match empty(&arg) {
-            true => arg.env(None),
+            true => arg.env(None::<&'static str>),
             false => arg,
         })
     })
