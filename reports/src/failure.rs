@@ -7,11 +7,9 @@ use owo_colors::Style;
 use sim::verdict::Outcome;
 use sim::visible;
 
+use crate::logs;
 use crate::recording::Recording;
 use crate::timeline::{Colors, Rows, timeline};
-
-/// Operators' log lines shown at most; the last ones before the finding.
-const LOG_LINES_MAX: usize = 20;
 
 /// The failure block of a run; an empty text for a run that broke nothing.
 pub fn failure(recording: &Recording, colors: Colors) -> String {
@@ -56,25 +54,17 @@ pub fn failure(recording: &Recording, colors: Colors) -> String {
     for line in timeline(recording, Rows::Story, colors).lines() {
         text.push_str(&format!("  {line}\n"));
     }
-    let logs = &recording.trace.logs;
+    let (logs, left_out) = logs::told(recording);
     if !logs.is_empty() {
         text.push('\n');
-        if logs.len() > LOG_LINES_MAX {
-            let skipped = logs.len() - LOG_LINES_MAX;
-            text.push_str(&colors.paint(&format!("  … {skipped} earlier log lines"), dim));
+        if left_out > 0 {
+            text.push_str(&colors.paint(&format!("  … {left_out} earlier log lines"), dim));
             text.push('\n');
         }
-        for log in logs.iter().skip(logs.len().saturating_sub(LOG_LINES_MAX)) {
-            let reconcile = log.reconcile.map(|id| format!(" {id}"));
-            let reconcile = reconcile.unwrap_or_default();
-            let line = format!(
-                "  {} {}{reconcile} {} {}",
-                log.at, log.replica, log.level, log.line
-            );
-            for line in line.lines() {
-                text.push_str(&colors.paint(&visible::line(line), dim));
-                text.push('\n');
-            }
+        for line in logs {
+            let line = format!("  {line}");
+            text.push_str(&colors.paint(&visible::line(&line), dim));
+            text.push('\n');
         }
     }
     text.push('\n');

@@ -5,8 +5,12 @@
 //! - [`timeline`]: its events, one row each
 //! - [`failure`]: the block a broken property prints
 
+mod chore;
 pub mod failure;
+mod logs;
+mod past;
 pub mod recording;
+mod story;
 pub mod timeline;
 mod words;
 

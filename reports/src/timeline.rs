@@ -1,14 +1,14 @@
 //! The timeline of a run: time · actor · event · object@resourceVersion · why, one row per event.
 //!
-//! Owns the layout: column widths follow the content, the last column is not padded. Does not own the words (`words`).
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Owns the layout: column widths follow the content, the last column is not padded. Does not own the words (`words`),
+//! nor which rows make a story (`story`).
 
 use owo_colors::{OwoColorize, Style};
-use sim::event::StepId;
 use sim::visible;
 
+use crate::past::Past;
 use crate::recording::Recording;
+use crate::story::story;
 use crate::words::{Row, row};
 
 /// Whether a text may carry colours.
@@ -38,11 +38,6 @@ pub enum Rows {
     Story,
 }
 
-/// A story is no longer than this; its earliest rows go first.
-const STORY_ROWS_MAX: usize = 40;
-/// So many steps of the workload that do the same are told; the last of them.
-const ALIKE_MAX: usize = 4;
-
 /// The timeline of a run, findings included where they were noticed.
 pub fn timeline(recording: &Recording, which: Rows, colors: Colors) -> String {
     let chosen = match which {
@@ -58,6 +53,7 @@ pub fn timeline(recording: &Recording, which: Rows, colors: Colors) -> String {
         why: "why".to_owned(),
     }];
     let mut styles = vec![Style::new().bold()];
+    let past = Past::of(&recording.trace);
     for record in &recording.trace.records {
         let findings: Vec<_> = recording
             .verdict
@@ -66,7 +62,7 @@ pub fn timeline(recording: &Recording, which: Rows, colors: Colors) -> String {
             .filter(|f| f.step == record.step)
             .collect();
         if chosen.as_ref().is_none_or(|c| c.contains(&record.step)) {
-            rows.push(row(record, &recording.trace));
+            rows.push(row(record, &recording.trace, &past));
             styles.push(match findings.is_empty() {
                 true => Style::new(),
                 false => Style::new().yellow(),
@@ -89,59 +85,6 @@ pub fn timeline(recording: &Recording, which: Rows, colors: Colors) -> String {
         }
     }
     lay_out(&rows, &styles, colors)
-}
-
-/// The records that the findings name, what directly caused them, and every fault and death before the last of them. Of
-/// many steps of the workload that do the same the last few: a burst is not a story.
-fn story(recording: &Recording) -> BTreeSet<StepId> {
-    use sim::event::{Event, WatchEnd};
-    let trace = &recording.trace;
-    let mut chosen = BTreeSet::new();
-    for finding in &recording.verdict.findings {
-        chosen.extend(finding.because.iter().copied());
-        chosen.insert(finding.step);
-    }
-    for step in chosen.clone() {
-        chosen.extend(trace.record(step).and_then(|r| r.cause));
-    }
-    let last = chosen.last().copied();
-    let mut alike: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
-    for record in &trace.records {
-        let turning = matches!(
-            record.event,
-            Event::ReplicaCrashed { .. }
-                | Event::ReplicaPaused { .. }
-                | Event::ReplyLost { .. }
-                | Event::ReplyStalled { .. }
-                | Event::RequestRefused { .. }
-                | Event::ClockSkewed { .. }
-                | Event::CacheLagged { .. }
-                | Event::WatchSilenced { .. }
-                | Event::Panicked { .. }
-                | Event::WatchEnded {
-                    why: WatchEnd::Dropped | WatchEnd::Expired,
-                    ..
-                }
-        );
-        if Some(record.step) > last {
-            break;
-        }
-        if turning {
-            chosen.insert(record.step);
-        }
-        if matches!(record.event, Event::WorkloadDone { .. }) {
-            let told = row(record, trace);
-            let same = alike.entry(format!("{} {}", told.event, told.why));
-            same.or_default().push(record.step);
-        }
-    }
-    for steps in alike.values() {
-        chosen.extend(&steps[steps.len().saturating_sub(ALIKE_MAX)..]);
-    }
-    while chosen.len() > STORY_ROWS_MAX {
-        chosen.pop_first();
-    }
-    chosen
 }
 
 /// Pads the columns; a row whose object is empty still keeps its place.

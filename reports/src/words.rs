@@ -9,6 +9,9 @@ use sim::event::{
 };
 use sim::trace::{Record, Trace};
 
+use crate::chore;
+use crate::past::Past;
+
 /// One row of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -21,8 +24,8 @@ pub(crate) struct Row {
 }
 
 /// The row of a record.
-pub(crate) fn row(record: &Record, trace: &Trace) -> Row {
-    let (event, object, why) = describe(&record.event);
+pub(crate) fn row(record: &Record, trace: &Trace, past: &Past<'_>) -> Row {
+    let (event, object, why) = describe(&record.event, past);
     let mut reasons: Vec<String> = why.into_iter().filter(|w| !w.is_empty()).collect();
     if let Some(cause) = record.cause {
         reasons.push(format!("after {cause}"));
@@ -67,17 +70,15 @@ fn at(object: &impl std::fmt::Display, revision: Option<&impl std::fmt::Display>
     }
 }
 
-fn base(base: &Option<Base>) -> String {
-    match base {
-        None => String::new(),
-        Some(base) => {
-            let how = match base.source {
-                BaseSource::Carried => "carries",
-                BaseSource::Read => "had read",
-                BaseSource::Cache => "its cache had",
-            };
-            format!("{how} {}", base.revision)
-        }
+/// What a write is based on. A list that reached its writer speaks also of what was not in it.
+fn base(base: &Base, is_missing: bool) -> String {
+    let at = base.revision;
+    match (base.source, is_missing) {
+        (BaseSource::Carried, _) => format!("carries {at}"),
+        (BaseSource::Read, false) => format!("had read {at}"),
+        (BaseSource::Read, true) => format!("had read {at}, without it"),
+        (BaseSource::Cache, false) => format!("its cache had {at}"),
+        (BaseSource::Cache, true) => format!("its cache had {at}, without it"),
     }
 }
 
@@ -105,7 +106,7 @@ fn changes(changes: &[Change]) -> (String, String) {
 
 type Said = (String, String, Vec<String>);
 
-fn describe(event: &Event) -> Said {
+fn describe(event: &Event, past: &Past<'_>) -> Said {
     match event {
         Event::RequestSent { .. }
         | Event::RequestCommitted { .. }
@@ -114,7 +115,7 @@ fn describe(event: &Event) -> Said {
         | Event::ReplyLost { .. }
         | Event::ReplyStalled { .. }
         | Event::RequestCancelled { .. }
-        | Event::RequestDelayed { .. } => request(event),
+        | Event::RequestDelayed { .. } => request(event, past),
         Event::MetricsScraped { .. } => said("shows its metrics", "", ""),
         Event::ServiceCalled { .. }
         | Event::ServiceCommitted { .. }
@@ -147,7 +148,7 @@ fn said(event: impl Into<String>, object: impl Into<String>, why: impl Into<Stri
     (event.into(), object.into(), vec![why.into()])
 }
 
-fn request(event: &Event) -> Said {
+fn request(event: &Event, past: &Past<'_>) -> Said {
     match event {
         Event::RequestSent {
             request,
@@ -158,8 +159,11 @@ fn request(event: &Event) -> Said {
             webhook,
             ..
         } => {
-            let object = call.key().map(|k| k.to_string()).unwrap_or_default();
-            let mut why = vec![base(b)];
+            let key = call.key();
+            let object = key.as_ref().map(ToString::to_string).unwrap_or_default();
+            let missing = |at| key.as_ref().is_some_and(|key| past.was_missing(key, at));
+            let mut why: Vec<String> = Vec::new();
+            why.extend(b.as_ref().map(|b| base(b, missing(b.revision))));
             if *server > 0 {
                 why.push(format!("to server {server}"));
             }
@@ -438,7 +442,7 @@ fn cluster(event: &Event) -> Said {
             changes: made,
         } => {
             let (objects, what) = changes(made);
-            said(chore.clone(), objects, what)
+            said(chore::words(chore), objects, what)
         }
         Event::ActorActed {
             actor,
@@ -463,8 +467,10 @@ fn cluster(event: &Event) -> Said {
             ..
         } => {
             let (objects, fields) = changes(made);
+            // What the server is to name has no name yet.
+            let what = what.trim_end_matches('/');
             let event = match status {
-                0 => what.clone(),
+                0 => what.to_owned(),
                 status => format!("{what}: {status}"),
             };
             (event, objects, vec![fields, message.clone()])

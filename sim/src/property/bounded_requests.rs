@@ -144,7 +144,8 @@ impl BoundedRequests {
             message = format!("{message}; on behalf of {behalf}");
         }
         if failed > 0 {
-            message = format!("{message}; {failed} of them were answered with an error");
+            let were = if failed == 1 { "was" } else { "were" };
+            message = format!("{message}; {failed} of them {were} answered with an error");
         }
         let about = About {
             replica: Some(replica),

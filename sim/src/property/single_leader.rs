@@ -13,7 +13,7 @@ use std::sync::Arc;
 use fake_apiserver::store::Entry;
 
 use super::{About, Property, Report, View};
-use crate::event::Event;
+use crate::event::{Event, ObjectKey, ReplicaId, StepId};
 use crate::trace::Record;
 
 #[derive(Default)]
@@ -45,8 +45,10 @@ impl Property for SingleLeader {
                     other.name,
                     seen_by_other.renewed + seen_by_other.duration
                 );
+                let written = [one, other].map(|replica| last_write(replica.id, lease, view));
                 let about = About {
                     object: Some((*lease).clone()),
+                    because: written.into_iter().flatten().collect(),
                     ..About::default()
                 };
                 report.find(message, about);
@@ -62,4 +64,20 @@ impl Property for SingleLeader {
             ));
         }
     }
+}
+
+/// Where a replica last wrote a Lease: what makes it the holder that it takes itself for.
+fn last_write(of: ReplicaId, lease: &ObjectKey, view: &View<'_>) -> Option<StepId> {
+    let wrote = |record: &&Record| match &record.event {
+        Event::RequestCommitted {
+            replica, changes, ..
+        } => *replica == of && changes.iter().any(|change| change.object == *lease),
+        _ => false,
+    };
+    view.trace
+        .records
+        .iter()
+        .rev()
+        .find(wrote)
+        .map(|record| record.step)
 }

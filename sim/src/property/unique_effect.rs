@@ -78,13 +78,16 @@ impl Property for UniqueEffect {
                         names.push(&object.name);
                     }
                 }
-                let what = match names.len() {
-                    1 => object.to_string(),
-                    _ => format!("{} ({})", effect.resource, names.join(", ")),
+                let (what, which) = match names.len() {
+                    1 => (object.to_string(), String::new()),
+                    _ => (effect.resource.clone(), format!(" ({})", names.join(", "))),
                 };
                 let message = format!(
-                    "{} has done {} {what}: {count} times, and in the fault-free run {wanted} in all",
-                    effect.operator, effect.verb
+                    "{}: {} {what} {}{which}, and in the fault-free run {}",
+                    effect.operator,
+                    effect.verb,
+                    times(count),
+                    times(wanted)
                 );
                 let about = About {
                     object: Some(object),
@@ -99,8 +102,12 @@ impl Property for UniqueEffect {
                 let count = self.effects.counts.get(effect).copied().unwrap_or(0);
                 if count < *wanted {
                     let message = format!(
-                        "{} has done {} {} {count} times only, and in the fault-free run {wanted}",
-                        effect.operator, effect.verb, effect.resource
+                        "{}: {} {} {}, and in the fault-free run {}",
+                        effect.operator,
+                        effect.verb,
+                        effect.resource,
+                        times(count),
+                        times(*wanted)
                     );
                     report.find(message, About::default());
                 }
@@ -113,5 +120,14 @@ impl Property for UniqueEffect {
             let why = why.to_owned();
             report.inconclusive.push(("unique-effect".to_owned(), why));
         }
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
     }
 }

@@ -10,11 +10,11 @@
 //!    ▼     delete vol  ──────────────────────────────────▶   a volume in use is gone
 //! ```
 //!
-//! A list at resourceVersion 0 takes whatever the server's cache holds, however old: after a reconnect that may be
-//! older than what the operator has already seen. The fixed twin lists with the default semantics (not
-//! older than the moment it asks), looks once more before it destroys anything, and deletes exactly the version it
-//! looked at: a precondition lets the server be the judge of what happened in between. It costs a list from storage for
-//! each reconnect, and a read for each delete.
+//! A list at resourceVersion 0 takes whatever the server's cache holds, however old: after a reconnect that may
+//! be older than what the operator has already seen. The fixed twin lists with the default semantics (not older
+//! than the moment it asks), looks once more before it destroys anything, and deletes exactly the version it
+//! looked at: a precondition lets the server be the judge of what happened in between. It costs a list from
+//! storage for each reconnect, and a read for each delete.
 
 use std::{sync::Arc, time::Duration};
 

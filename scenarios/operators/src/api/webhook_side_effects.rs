@@ -2,18 +2,19 @@
 //!
 //! ```text
 //!   time   user                  API server                      webhook
-//!    │     set size 3  ───────▶  @20, may I? size 3  ─────────▶  file ticket demo-x7k2p
+//!    │     set size 3  ───────▶  @20, may I? size 3  ─────────▶  file ticket resize-x7k2p
 //!    │     (another) ─────────▶  @21: an annotation
 //!    │                           @20 is not the newest any more:
-//!    │                           @21, may I? size 3  ─────────▶  file ticket demo-q4d9m
+//!    │                           @21, may I? size 3  ─────────▶  file ticket resize-q4d9m
 //!    ▼                           @22: size 3                      └── one change, two tickets
 //! ```
 //!
 //! A call of a webhook is a question, not an event: the server asks again when the object has changed under the
 //! request, when another webhook has changed it, and for dry runs; and a request that was asked about may still
-//! fail. The fixed twin names the ticket after what it is for, so that the second question finds the
-//! first one's ticket, and files none for a dry run. (The `uid` of a review is that of the call, not of the user's request:
-//! a retry has another.) It costs the difference between two changes to the same size: they share a ticket.
+//! fail. The fixed twin names the ticket after what it is for, so that the second question finds the first
+//! one's ticket, and files none for a dry run. (The `uid` of a review is that of the call, not of the user's
+//! request: a retry has another.) It costs the difference between two changes to the same size: they share a
+//! ticket.
 
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::ConfigMap;

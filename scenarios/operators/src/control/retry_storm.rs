@@ -12,13 +12,13 @@
 //!           └── for ever: the loop does not know that c is gone
 //! ```
 //!
-//! An inner loop of retries looks like robustness. It is a load generator that runs exactly while the
-//! server is in trouble, and it keeps the reconcile, with what it read at its start, in one place all
-//! the while: whether there is still anything to do is not asked again. The fixed twin tries a write three times at most, with growing pauses, and only while
-//! the process has retries left in a budget that all objects share and that fills up slowly; then the
-//! key goes back to the queue, with the delays of the row `rate-limit`, and is dropped there once its
-//! object is gone. What that costs is time: an object may be late by the pause that it had reached
-//! when the trouble ended.
+//! An inner loop of retries looks like robustness. It is a load generator that runs exactly while the server is
+//! in trouble, and it keeps the reconcile, with what it read at its start, in one place all the while: whether
+//! there is still anything to do is not asked again. The fixed twin tries a write three times at most, with
+//! growing pauses, and only while the process has retries left in a budget that all objects share and that
+//! fills up slowly; then the key goes back to the queue, with the delays of the row `rate-limit`, and is
+//! dropped there once its object is gone. What that costs is time: an object may be late by the pause that it
+//! had reached when the trouble ended.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -10,10 +10,10 @@
 //!                                          └── data that nobody can place, and that never goes
 //! ```
 //!
-//! A delete call only *asks*: with a finalizer of its own the child lives on until another party is
-//! done with it, and that party may need the owner for it. The owner's finalizer promises that nothing
-//! of it is left, so it may go only when a read shows no child any more. The fix polls every 5 s (a missed watch event costs five seconds, not
-//! a leak) and never creates the child while its owner is terminating.
+//! A delete call only *asks*: with a finalizer of its own the child lives on until another party is done with
+//! it, and that party may need the owner for it. The owner's finalizer promises that nothing of it is left, so
+//! it may go only when a read shows no child any more. The fix polls every 5 s (a missed watch event costs five
+//! seconds, not a leak) and never creates the child while its owner is terminating.
 
 use std::{sync::Arc, time::Duration};
 

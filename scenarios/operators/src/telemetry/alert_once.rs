@@ -6,15 +6,16 @@
 //!    │     ✗ dies
 //!    │     starts again: status says nothing of an alert ◀───────────  (unchanged)
 //!    │     POST "demo is too large"  ───▶  taken, woken again
-//!    ▼     status.observedGeneration = 1 ────────────────────────────▶  recorded
+//!    ▼     status.observedGeneration = 2 ────────────────────────────▶  recorded
 //!
 //!    │     POST "demo is too large"  ───▶  429, Retry-After: 30
-//!    ▼     "sent", status.observedGeneration = 1: nobody is ever woken
+//!    ▼     "sent", status.observedGeneration = 2: nobody is ever woken
 //! ```
 //!
-//! Sending and recording are two systems: between them lies a crash. The fixed twin makes the second sending harmless (an
-//! idempotency key made of uid and generation, the same after every restart), and records only what was taken. It costs a
-//! pager that knows such keys, and another reconcile for each refusal.
+//! Sending and recording are two systems: between them lies a crash. The object is the outbox: as long as its status
+//! does not record its generation, an alert is owed. The fixed twin makes a second sending harmless (an idempotency
+//! key made of uid and generation, the same after every restart), records only what was taken, and waits as long as
+//! a 429 asks it to. It costs a pager that knows such keys, and another reconcile for each refusal.
 
 use std::{sync::Arc, time::Duration};
 

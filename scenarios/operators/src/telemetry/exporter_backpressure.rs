@@ -9,11 +9,13 @@
 //!   events       queue of 64                    what is still taken in
 //!                0 … 54   (≤ 85 %)              everything
 //!                55 …     (over 85 %)           no debug spans; then every second one; then errors alone
+//!                                               (how long reconciles take is counted all the while)
 //! ```
 //!
 //! Telemetry must not hold up the work and must not outgrow it. A queue without an end does the one; a bounded queue that
 //! is waited for does the other: every reconcile stands still while the collector does. The fixed twin's queue has an
-//! end, and it says what is given up first: what is worth least. That is the price: in trouble one sees less.
+//! end, and it says what is given up first: what is worth least. Errors go last, and durations never: they are a sum and
+//! a count among the metrics, which take no more room however many there are. That is the price: in trouble one sees less.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +30,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use sim::{service::ServiceClient, telemetry::Metrics};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::webapp::{Error, WebApp, beside, control};
 
@@ -55,6 +57,8 @@ enum WhenFull {
 struct Queue {
     spans: VecDeque<Value>,
     offered: u64,
+    /// How many reconciles there were, and how long they took in all.
+    reconciles: (u64, Duration),
 }
 
 #[derive(Clone)]
@@ -68,6 +72,13 @@ struct Exporter {
 impl Exporter {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reconcile is over.
+    fn count(&self, took: Duration) {
+        let mut queue = self.lock();
+        let (count, sum) = queue.reconciles;
+        queue.reconciles = (count + 1, sum + took);
     }
 
     async fn offer(&self, worth: Worth, span: Value) {
@@ -124,8 +135,17 @@ async fn run(client: Client, collector: ServiceClient, metrics: Metrics, when_fu
     };
     let shown = exporter.clone();
     metrics.register(move || {
-        let name = "webapp_exporter_queue_spans";
-        format!("# TYPE {name} gauge\n{name} {}\n", shown.lock().spans.len())
+        let queue = shown.lock();
+        let (length, took) = (
+            "webapp_exporter_queue_spans",
+            "webapp_controller_reconcile_seconds",
+        );
+        let (count, sum) = queue.reconciles;
+        format!(
+            "# TYPE {length} gauge\n{length} {}\n# TYPE {took} summary\n{took}_sum {}\n{took}_count {count}\n",
+            queue.spans.len(),
+            sum.as_secs_f64()
+        )
     });
     let reconciles = exporter.clone();
     let apps = control(client, move |app, client| {
@@ -135,6 +155,7 @@ async fn run(client: Client, collector: ServiceClient, metrics: Metrics, when_fu
 }
 
 async fn roll_out(app: Arc<WebApp>, client: Client, exporter: Exporter) -> Result<Action, Error> {
+    let began = Instant::now();
     for step in 0..4 {
         let name = format!("{} step {step}", app.name_any());
         exporter.offer(Worth::Debug, json!({"name": name})).await;
@@ -150,6 +171,7 @@ async fn roll_out(app: Arc<WebApp>, client: Client, exporter: Exporter) -> Resul
     };
     let span = json!({"name": app.name_any()});
     exporter.offer(worth, span).await;
+    exporter.count(began.elapsed());
     written?;
     Ok(Action::await_change())
 }

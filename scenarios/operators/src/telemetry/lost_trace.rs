@@ -61,17 +61,21 @@ async fn run(transport: Transport, namespace: String, carries: bool) {
     });
     let worker = async {
         while let Some(Work { app, context }) = work.recv().await {
-            let done = match &context {
+            let (reconcile, client) = match &context {
                 Some((span, context)) => {
-                    let client = trace::client(&transport, &namespace, context);
-                    let write = write(&app, client, Some(context));
-                    write.instrument(span.clone()).await
+                    (span.clone(), trace::client(&transport, &namespace, context))
                 }
-                None => write(&app, reader.clone(), None).await,
+                None => (Span::none(), reader.clone()),
             };
-            if let Err(error) = done {
-                tracing::warn!(%error, "not written");
-            }
+            let step = tracing::info_span!(parent: &reconcile, "write", app = app.name_any());
+            let context = context.map(|(_, context)| context);
+            // What is logged about the write belongs into the span as much as the write itself.
+            let done = async {
+                if let Err(error) = write(&app, client, context.as_ref()).await {
+                    tracing::warn!(%error, "not written");
+                }
+            };
+            done.instrument(step).await;
         }
     };
     let next = next_operator(

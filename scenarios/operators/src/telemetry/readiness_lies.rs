@@ -11,7 +11,7 @@
 //!
 //! An empty cache says nothing: not even that there is nothing. A webhook must not be an endpoint of its Service before its
 //! first list is in. The fixed twin waits for it and only then serves; until then the API server's failure policy decides,
-//! which is what it is for.
+//! which is what it is for. It costs the requests that this policy refuses meanwhile.
 
 use bytes::Bytes;
 use futures::StreamExt;

@@ -32,6 +32,8 @@ struct Exported {
 pub(in crate::property) struct WholeTraces {
     sent: BTreeMap<RequestId, BodyId>,
     traces: BTreeMap<RequestId, String>,
+    /// Where the requests of each trace were sent.
+    calls: BTreeMap<String, Vec<StepId>>,
     taken: Vec<(StepId, BodyId)>,
     /// Traces in which a request failed, with the failure.
     failed: BTreeMap<String, StepId>,
@@ -61,6 +63,8 @@ impl Property for WholeTraces {
             } => {
                 let trace = traceparent.split('-').nth(1).unwrap_or_default();
                 self.traces.insert(*request, trace.to_owned());
+                let calls = self.calls.entry(trace.to_owned()).or_default();
+                calls.push(record.step);
             }
             Event::RequestRefused { request, .. } | Event::ReplyLost { request, .. } => {
                 if let Some(trace) = self.traces.get(request) {
@@ -84,13 +88,17 @@ impl Property for WholeTraces {
             }
         }
         let kept: BTreeSet<&str> = spans.iter().map(|(trace, _)| trace.as_str()).collect();
-        let because = |step: StepId| About {
-            because: vec![step],
-            ..About::default()
+        let because = |trace: &str, step: StepId| {
+            let mut because = vec![step];
+            because.extend(self.calls.get(trace).into_iter().flatten());
+            About {
+                because,
+                ..About::default()
+            }
         };
         if let Some(((trace, span), step)) = parents.iter().find(|(one, _)| !spans.contains(*one)) {
             let message = format!("trace {trace} is kept without its span {span}");
-            report.find(message, because(*step));
+            report.find(message, because(trace, *step));
         }
         let lost = self
             .failed
@@ -98,7 +106,7 @@ impl Property for WholeTraces {
             .find(|(trace, _)| !kept.contains(trace.as_str()));
         if let Some((trace, step)) = lost {
             let message = format!("trace {trace} is not kept, and a request in it failed");
-            report.find(message, because(*step));
+            report.find(message, because(trace, *step));
         }
     }
 }

@@ -51,11 +51,11 @@ pub(super) fn unique_effect_fires_on_a_second_child_and_not_on_a_fixed_name() {
     let mut findings = runs.iter().flat_map(|run| &run.verdict.findings);
     let message = &findings.next().expect("it fires").message;
     assert!(
-        message.starts_with("op has done create configmaps (child-"),
+        message.starts_with("op: create configmaps twice (child-"),
         "{message}"
     );
     assert!(
-        message.ends_with("2 times, and in the fault-free run 1 in all"),
+        message.ends_with("), and in the fault-free run once"),
         "{message}"
     );
     check(with(true), None);
@@ -73,7 +73,7 @@ pub(super) fn unique_effect_fires_on_a_second_volume_and_not_on_one_with_a_key()
     let mut findings = runs.iter().flat_map(|run| &run.verdict.findings);
     assert_eq!(
         findings.next().expect("it fires").message,
-        "op has done create cloud/volumes/*: 2 times, and in the fault-free run 1 in all"
+        "op: create cloud/volumes/* twice, and in the fault-free run once"
     );
     check_seeds(with(true), None, 60);
 }
