@@ -247,7 +247,7 @@ impl Pods {
         let Some(why) = why else {
             let body = json!({
                 "apiVersion": "v1", "kind": "Binding",
-                "metadata": {"name": pod.name(), "namespace": pod.namespace()},
+                "metadata": {"name": pod.name(), "namespace": pod.namespace(), "uid": pod.uid()},
                 "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
             });
             return Some(Step {
