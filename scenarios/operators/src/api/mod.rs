@@ -16,7 +16,7 @@ pub(crate) fn register(operators: Operators) -> Operators {
         malformed_object(client),
         namespace_teardown(client),
         relist_storm(client),
-        version_migration(client),
+        version_migration(client, identity),
     );
     operators
         .add("webhook_side_effects::buggy", |cx| async move {
