@@ -72,6 +72,13 @@ fn every_mistake_names_its_place_and_a_way_out() {
         ),
         ("a missing key", but("summary: A demonstration.\n", "")),
         ("nothing expected", but("expect: holds\n", "")),
+        (
+            "nothing expected of a variant",
+            but(
+                "expect: holds",
+                "variants:\n  buggy: {}\n  fixed: {expect: holds}",
+            ),
+        ),
         ("a wrong type", but("replicas: 2", "replicas: two")),
         ("out of range", but("replicas: 2", "replicas: -1")),
         ("no unit", but("", "timing: {request: 5}")),

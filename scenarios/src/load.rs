@@ -275,17 +275,12 @@ fn case(source: &Arc<Source>, variant: &str, tree: Node, files: &Files) -> Resul
         ));
     }
     if case.scenario.expect.is_none() && case.scenario.engine == Engine::Sim {
-        let key = if variant == NO_VARIANT {
-            "expect"
-        } else {
-            "expect` in every variant: missing in `"
+        let message = match variant {
+            NO_VARIANT => "missing key `expect`".to_owned(),
+            _ => format!("variant `{variant}` has no `expect`, and neither has the file"),
         };
-        let key = if variant == NO_VARIANT {
-            key.to_owned()
-        } else {
-            format!("{key}{variant}")
-        };
-        return Err(Error::at(&case.tree.place, Problem::MissingKey { key }));
+        let hint = "say `expect: holds`, or `expect: {violates: [PROPERTY]}` with what must fail";
+        return Err(Error::value(&case.tree.place, message, hint));
     }
     check_name(&case.place(&["scenario"]), &case.scenario.scenario)?;
     check_name(&case.tree.place, variant)?;
