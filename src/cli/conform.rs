@@ -180,7 +180,7 @@ fn summary(reports: &[Report], output: &Output) -> String {
             tally.whole,
             tally.cases,
         ];
-        let mut row = vec![table::words(&name)];
+        let mut row = vec![table::words(name)];
         row.extend(counts.map(table::number));
         rows.add_row(row);
     }
