@@ -1,6 +1,7 @@
 //! One HTTP connection: bodies in, answers and streams out.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::state::{Lines, Reply, State};
@@ -29,6 +31,8 @@ pub(super) async fn serve(state: Rc<State>, stream: TcpStream) {
         let state = state.clone();
         async move { Ok::<_, Infallible>(answer(state, request).await) }
     });
+    let (requests, answers) = stream.into_split();
+    let stream = tokio::io::join(requests.chain(LateEnd::default()), answers);
     let mut builder = hyper::server::conn::http1::Builder::new();
     // A connection that breaks has nobody left to be told.
     let _ = builder
@@ -37,6 +41,30 @@ pub(super) async fn serve(state: Rc<State>, stream: TcpStream) {
         .header_read_timeout(HEAD_TIME)
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// The end of what a client sends, told one turn late.
+///
+/// A client may close its side as soon as it has asked, and hyper drops a request whose client seems to have gone
+/// before it hands it over. With a turn between them each request that came whole is answered, if that takes no waiting,
+/// however late the server comes to read it; watches end with their clients nevertheless.
+#[derive(Default)]
+struct LateEnd {
+    told: bool,
+}
+
+impl AsyncRead for LateEnd {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.told, true) {
+            return Poll::Ready(Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 async fn answer(state: Rc<State>, request: http::Request<Incoming>) -> http::Response<Answer> {
@@ -126,5 +154,68 @@ impl Body for Answer {
             }
             Answer::Stream { .. } => hyper::body::SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpListener};
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::server::Config;
+
+    /// What is answered to these bytes if their client has closed its side before the server reads the first of them.
+    fn answered(state: &Rc<State>, request: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let mut client = std::net::TcpStream::connect(address).expect("it listens");
+        client.write_all(request.as_bytes()).expect("it is sent");
+        client.shutdown(Shutdown::Write).expect("it has an end");
+        let (stream, _) = listener.accept().expect("it has come");
+        stream.set_nonblocking(true).expect("it can be");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("it starts");
+        let served = async {
+            let stream = TcpStream::from_std(stream).expect("it can be");
+            serve(state.clone(), stream).await;
+        };
+        LocalSet::new().block_on(&runtime, served);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it has an end");
+        answer
+    }
+
+    #[test]
+    fn a_client_that_has_closed_its_side_is_answered() {
+        let state = Rc::new(State::new(&Config::default(), None));
+        let to = "/api/v1/namespaces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        let body = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"kept"}}"#;
+        let length = body.len();
+        let created = answered(
+            &state,
+            &format!("POST {to}Content-Length: {length}\r\n\r\n{body}"),
+        );
+        assert!(created.starts_with("HTTP/1.1 201 "), "{created}");
+        let to = to.replace("namespaces ", "namespaces/kept ");
+        let read = answered(&state, &format!("GET {to}\r\n"));
+        assert!(read.starts_with("HTTP/1.1 200 "), "{read}");
+        // A body that is cut off is no request.
+        let cut = answered(&state, &format!("DELETE {to}Content-Length: 500\r\n\r\n{{"));
+        assert!(!cut.starts_with("HTTP/1.1 200 "), "{cut}");
+        let read = answered(&state, &format!("GET {to}\r\n"));
+        assert!(read.contains("\"phase\":\"Active\""), "{read}");
+    }
+
+    #[test]
+    fn a_watch_ends_with_its_client() {
+        let state = Rc::new(State::new(&Config::default(), None));
+        let watch = "GET /api/v1/namespaces?watch=true HTTP/1.1\r\nHost: x\r\n\r\n";
+        // It would be served for ever otherwise.
+        let _ = answered(&state, watch);
     }
 }
