@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{err, files, folder, out, reconverge, reconverge_with};
+use crate::program::{Server, err, files, folder, out, reconverge, reconverge_with};
 
 fn json(args: &[&str]) -> Value {
     let output = reconverge(args);
@@ -373,22 +373,12 @@ fn the_schema_file_is_the_one_that_is_printed() {
 
 /// What a server that was started with these arguments answers to bytes on a connection of their own.
 fn served(args: &[&str], requests: &[&str]) -> Vec<String> {
-    use std::io::{BufRead, BufReader, Read, Write};
+    use std::io::{Read, Write};
     use std::net::{Shutdown, TcpStream};
-    use std::process::{Command, Stdio};
 
-    let mut server = Command::new(env!("CARGO_BIN_EXE_reconverge"))
-        .args(["serve", "--http"])
-        .args(args)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut line = String::new();
-    let stdout = server.stdout.take().expect("a pipe");
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .expect("a line comes");
-    let address = line
+    let server = Server::start(args);
+    let address = server
+        .said
         .trim()
         .strip_prefix("ready http://")
         .expect("`ready URL`");
@@ -401,10 +391,7 @@ fn served(args: &[&str], requests: &[&str]) -> Vec<String> {
         stream.read_to_string(&mut answer).expect("an answer comes");
         answer
     };
-    let answers = requests.iter().map(ask).collect();
-    server.kill().expect("it can be stopped");
-    server.wait().expect("it stops");
-    answers
+    requests.iter().map(ask).collect()
 }
 
 #[test]

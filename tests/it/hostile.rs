@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::{command, err, files, folder, out, reconverge};
+use crate::program::{Server, command, err, files, folder, out, reconverge};
 
 const SCENARIO: &str = "scenarios/races/dual-write.yaml";
 
@@ -184,26 +184,12 @@ fn what_files_and_recordings_say_moves_no_cursor() {
 
 #[test]
 fn a_kubeconfig_is_its_owners_alone_even_where_a_file_was() {
-    use std::io::{BufRead as _, BufReader};
-
     let path = folder("kubeconfig").join("config");
     fs::write(&path, "old, and longer than what comes\n".repeat(100)).expect("it can be written");
     let open = fs::Permissions::from_mode(0o644);
     fs::set_permissions(&path, open).expect("they can be set");
     let path_arg = path.display().to_string();
-    let args = ["serve", "--http", "--token", "t", "--kubeconfig", &path_arg];
-    let mut program = command(&args, &[]);
-    let mut server = program
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut line = String::new();
-    let stdout = server.stdout.take().expect("a pipe");
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .expect("a line comes");
-    server.kill().expect("it can be stopped");
-    server.wait().expect("it stops");
+    drop(Server::start(&["--token", "t", "--kubeconfig", &path_arg]));
     let mode = fs::metadata(&path)
         .expect("it is there")
         .permissions()

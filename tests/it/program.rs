@@ -1,8 +1,9 @@
 //! Calling our own program as a user does, and folders for its files.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A fresh, empty folder of that name, below the build's own.
 pub(crate) fn folder(name: &str) -> PathBuf {
@@ -41,6 +42,35 @@ pub(crate) fn command(args: &[&str], variables: &[(&str, &str)]) -> Command {
     }
     command.envs(variables.iter().copied());
     command
+}
+
+/// Our program as a server over plain HTTP, with its first line of output; it ends with this value.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) said: String,
+}
+
+impl Server {
+    pub(crate) fn start(args: &[&str]) -> Server {
+        let mut child = command(&[&["serve", "--http"], args].concat(), &[])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut said = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout)
+            .read_line(&mut said)
+            .expect("a line comes");
+        Server { child, said }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Standard output as text.
