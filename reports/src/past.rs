@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim::event::{Change, ChangeKind, Event, ObjectKey, Revision};
+use sim::event::{ChangeKind, ObjectKey, Revision};
 use sim::trace::Trace;
 
 /// Every change of the run, by object, in order.
@@ -15,7 +15,7 @@ impl<'a> Past<'a> {
     /// The past of a whole run.
     pub(crate) fn of(trace: &'a Trace) -> Past<'a> {
         let mut past = Past::default();
-        for change in trace.records.iter().flat_map(|r| changes(&r.event)) {
+        for change in trace.records.iter().flat_map(|r| r.event.changes()) {
             let all = past.changes.entry(&change.object).or_default();
             all.push((change.revision, change.kind));
         }
@@ -31,15 +31,5 @@ impl<'a> Past<'a> {
             .unwrap_or_default();
         let next = all.iter().find(|(revision, _)| *revision > at);
         next.is_some_and(|(_, kind)| *kind == ChangeKind::Created)
-    }
-}
-
-fn changes(event: &Event) -> &[Change] {
-    match event {
-        Event::RequestCommitted { changes, .. }
-        | Event::ChoreDone { changes, .. }
-        | Event::ActorActed { changes, .. }
-        | Event::WorkloadDone { changes, .. } => changes,
-        _ => &[],
     }
 }

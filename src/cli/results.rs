@@ -42,13 +42,17 @@ pub(super) struct Results {
     pub(super) elsewhere: Vec<Case>,
     /// Those that Ctrl-C left no time for.
     pub(super) left: Vec<Case>,
-    pub(super) interrupted: bool,
 }
 
 impl Explored {
     /// Whether Ctrl-C came before its last run.
     pub(super) fn stopped(&self) -> bool {
         self.found.stopped || self.targeted.stopped
+    }
+
+    /// Whether a run was another one the second time.
+    fn differed(&self) -> bool {
+        !self.found.mismatches.is_empty() || !self.targeted.mismatches.is_empty()
     }
 
     /// The first failing run, if one failed: that of a plan where all must hold, else that of a seed.
@@ -82,19 +86,42 @@ impl Explored {
 }
 
 impl Results {
+    /// Whether Ctrl-C came before the last run of the last case.
+    fn interrupted(&self) -> bool {
+        !self.left.is_empty() || self.explored.iter().any(Explored::stopped)
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         let any = |f: &dyn Fn(&Explored) -> bool| self.explored.iter().any(f);
-        if self.interrupted {
+        if self.interrupted() {
             interrupt::CODE
         } else if any(&|e| !e.found.faults.is_empty()) {
             4
-        } else if any(&|e| !e.found.mismatches.is_empty() || !e.targeted.mismatches.is_empty()) {
+        } else if any(&Explored::differed) {
             3
         } else if any(&|e| e.judgement != Judgement::Expected) {
             1
         } else {
             0
         }
+    }
+
+    /// Cases without a row of their own, and why.
+    fn not_run(&self) -> impl Iterator<Item = (&Case, String)> {
+        let left = self.left.iter();
+        let left = left.map(|case| (case, format!("not run ({INTERRUPTED})")));
+        left.chain(self.elsewhere.iter().map(|case| (case, not_run(case))))
+    }
+
+    /// `interrupted by Ctrl-C: of 5 cases 2 are whole, 1 in part and 2 not run`
+    fn interrupted_words(&self) -> String {
+        let part = self.explored.iter().filter(|case| case.stopped()).count();
+        let (seen, left) = (self.explored.len(), self.left.len());
+        format!(
+            "{INTERRUPTED} by Ctrl-C: of {} cases {} are whole, {part} in part and {left} not run\n",
+            seen + left,
+            seen - part
+        )
     }
 }
 
@@ -104,7 +131,7 @@ const INTERRUPTED: &str = "interrupted";
 fn verdict(case: &Explored) -> &'static str {
     if !case.found.faults.is_empty() {
         "fault"
-    } else if !case.found.mismatches.is_empty() || !case.targeted.mismatches.is_empty() {
+    } else if case.differed() {
         "not deterministic"
     } else if case.judgement != Judgement::Expected {
         "unexpected"
@@ -187,30 +214,10 @@ pub(super) fn text_table(results: &Results, output: &Output) -> String {
     if results.explored.iter().any(|case| case.list.len() > 1) {
         text.push_str(LEGEND);
     }
-    if results.interrupted {
+    if results.interrupted() {
         text.push_str(&results.interrupted_words());
     }
     text
-}
-
-impl Results {
-    /// Cases without a row of their own, and why.
-    fn not_run(&self) -> impl Iterator<Item = (&Case, String)> {
-        let left = self.left.iter();
-        let left = left.map(|case| (case, format!("not run ({INTERRUPTED})")));
-        left.chain(self.elsewhere.iter().map(|case| (case, not_run(case))))
-    }
-
-    /// `interrupted by Ctrl-C: of 5 cases 2 are whole, 1 in part and 2 not run`
-    fn interrupted_words(&self) -> String {
-        let part = self.explored.iter().filter(|case| case.stopped()).count();
-        let (seen, left) = (self.explored.len(), self.left.len());
-        format!(
-            "{INTERRUPTED} by Ctrl-C: of {} cases {} are whole, {part} in part and {left} not run\n",
-            seen + left,
-            seen - part
-        )
-    }
 }
 
 const LEGEND: &str = "failed: rate with its 95 % interval · seeds to failure: median / 90th percentile over disjoint blocks of seeds · \
@@ -346,7 +353,7 @@ pub(super) fn report(results: &Results, code: u8) -> Json {
         "version": 1,
         "reconverge": crate::VERSION,
         "exitCode": code,
-        "interrupted": results.interrupted,
+        "interrupted": results.interrupted(),
         "cases": results.explored.iter().map(case).collect::<Vec<_>>(),
         "elsewhere": results.not_run().map(other).collect::<Vec<_>>(),
     })

@@ -269,7 +269,6 @@ pub(super) fn run(
         rates_file::write(path, cases.collect())?;
     }
     let results = Results {
-        interrupted: !left.is_empty() || explored.iter().any(Explored::stopped),
         explored,
         elsewhere,
         left,

@@ -7,7 +7,6 @@
 //!
 //! Does not see: a delete that is wrong because of what another object says; `deletecollection`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fake_apiserver::store::{Entry, Object};
@@ -21,8 +20,6 @@ use crate::trace::Record;
 #[derive(Default)]
 pub(super) struct SafeDelete {
     sent: SentRequests,
-    /// Where each revision was told.
-    told: BTreeMap<u64, StepId>,
 }
 
 impl Property for SafeDelete {
@@ -34,9 +31,6 @@ impl Property for SafeDelete {
         report: &mut Report,
     ) {
         self.sent.note(record);
-        for entry in entries {
-            self.told.insert(entry.revision, record.step);
-        }
         let Event::RequestCommitted { request, .. } = &record.event else {
             return;
         };
@@ -48,67 +42,75 @@ impl Property for SafeDelete {
             return;
         }
         for entry in entries {
-            self.judge(sent, entry, view, report);
+            judge(sent, entry, view, report);
         }
     }
 }
 
-impl SafeDelete {
-    fn judge(&self, sent: &SentRequest, entry: &Entry, view: &View<'_>, report: &mut Report) {
-        let Some(old) = &entry.old else { return };
-        let object = view.key_of(entry);
-        if old.is_terminating()
-            || sent.call.key().as_ref() != Some(&object)
-            || owner_is_going(old, view)
-        {
-            return;
+fn judge(sent: &SentRequest, entry: &Entry, view: &View<'_>, report: &mut Report) {
+    let Some(old) = &entry.old else { return };
+    let object = view.key_of(entry);
+    if old.is_terminating()
+        || sent.call.key().as_ref() != Some(&object)
+        || owner_is_going(old, view)
+    {
+        return;
+    }
+    let seen = sent.base.map(|base| base.revision);
+    let base = seen.and_then(|revision| view.object_at(entry, revision));
+    let wrong = match base {
+        None => "it had never seen it".to_owned(),
+        Some(base) if base.uid() != old.uid() => {
+            "the object it had seen was another one of that name".to_owned()
         }
-        let seen = sent.base.map(|base| base.revision);
-        let base = seen.and_then(|revision| view.object_at(entry, revision));
-        let wrong = match base {
-            None => "it had never seen it".to_owned(),
-            Some(base) if base.uid() != old.uid() => {
-                "the object it had seen was another one of that name".to_owned()
-            }
-            Some(base) => match changed(base, old) {
-                Some(field) => format!("it had seen it with {field}"),
-                None => return,
-            },
-        };
-        // What it missed: the change that made the object another than it knew.
-        let missed = view
-            .server
-            .store()
-            .history_since(entry.resource, seen.map_or(0, |at| at.0));
-        let mut missed = missed.filter(|change| {
-            let is_other =
-                |base: &Object| base.uid() != old.uid() || changed(base, &change.object).is_some();
-            change.key == entry.key && change.object.uid() == old.uid() && base.is_none_or(is_other)
-        });
-        let mut because = vec![sent.step];
+        Some(base) => match changed(base, old) {
+            Some(field) => format!("it had seen it with {field}"),
+            None => return,
+        },
+    };
+    // What it missed: the change that made the object another than it knew.
+    let missed = view
+        .server
+        .store()
+        .history_since(entry.resource, seen.map_or(0, |at| at.0));
+    let mut missed = missed.filter(|change| {
+        let is_other =
+            |base: &Object| base.uid() != old.uid() || changed(base, &change.object).is_some();
+        change.key == entry.key && change.object.uid() == old.uid() && base.is_none_or(is_other)
+    });
+    let mut because = vec![sent.step];
+    because.extend(missed.next().and_then(|change| made(change.revision, view)));
+    if let Some(base) = base {
+        let at = Revision(base.revision());
         because.extend(
-            missed
-                .next()
-                .and_then(|change| self.told.get(&change.revision)),
-        );
-        if let Some(base) = base {
-            let at = Revision(base.revision());
-            because.extend(
-                view.knowledge
-                    .arrived(sent.replica, sent.reconcile, &object, at),
-            );
-        }
-        let about = About {
-            object: Some(object),
-            replica: Some(sent.replica),
-            because,
-            detail: None,
-        };
-        report.find(
-            format!("{} without a precondition, and {wrong}", sent.call),
-            about,
+            view.knowledge
+                .arrived(sent.replica, sent.reconcile, &object, at),
         );
     }
+    let about = About {
+        object: Some(object),
+        replica: Some(sent.replica),
+        because,
+        detail: None,
+    };
+    report.find(
+        format!("{} without a precondition, and {wrong}", sent.call),
+        about,
+    );
+}
+
+/// Where a change was made.
+fn made(revision: u64, view: &View<'_>) -> Option<StepId> {
+    let is_it = |record: &&Record| {
+        let mut changes = record.event.changes().iter();
+        changes.any(|change| change.revision.0 == revision)
+    };
+    view.trace
+        .records
+        .iter()
+        .rev()
+        .find(is_it)
+        .map(|record| record.step)
 }
 
 fn owner_is_going(object: &Object, view: &View<'_>) -> bool {
