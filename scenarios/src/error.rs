@@ -126,6 +126,10 @@ impl Error {
         };
         let handler = miette::GraphicalReportHandler::new_themed(theme)
             .with_width(120)
+            // Lines end at blanks alone: a path that is cut in two can be neither opened nor copied.
+            .with_break_words(false)
+            .with_word_separator(textwrap::WordSeparator::AsciiSpace)
+            .with_word_splitter(textwrap::WordSplitter::NoHyphenation)
             .with_links(false)
             .with_context_lines(2);
         let mut text = String::new();
