@@ -78,7 +78,9 @@ fn a_panic_in_an_operator_is_a_finding() {
     let replica = finding.replica.expect("the replica is named");
     assert_eq!(recording.header.replicas[replica.0 as usize], "fragile-1");
     let backtrace = finding.detail.as_deref().unwrap_or_default();
-    assert!(backtrace.contains("simulation.rs"), "{backtrace}");
+    // By name: files and lines are there only where the build has debug information.
+    let by_name = backtrace.contains("a_panic_in_an_operator_is_a_finding");
+    assert!(by_name, "{backtrace}");
 }
 
 #[test]
