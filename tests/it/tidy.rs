@@ -41,11 +41,15 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
         if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
+            // What others wrote: a build's folder, whatever its name, has this tag.
+            if name != "vendor" && !path.join("CACHEDIR.TAG").exists() {
                 walk(&path, files);
             }
-        } else if path.extension().is_some_and(|e| e == "rs") {
+        } else if path.is_file() && path.extension().is_some_and(|e| e == "rs") {
             files.push(path);
         }
     }
