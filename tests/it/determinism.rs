@@ -34,6 +34,20 @@ fn fingerprint(plan: &Plan, seed: u64) -> String {
 }
 
 #[test]
+fn tokio_takes_a_seed_for_select() {
+    let displaces = ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some());
+    let takes = cfg!(tokio_unstable);
+    assert!(
+        takes,
+        "built without `--cfg tokio_unstable`, on which other tests rely: {} displaced .cargo/config.toml",
+        displaces
+            .unwrap_or("another configuration, or a working directory outside the repository,")
+    );
+}
+
+#[test]
 fn every_race_is_the_same_twice_in_one_process() {
     for name in RACES {
         for variant in ["buggy", "fixed"] {
