@@ -191,6 +191,15 @@ fn a_hundred_thousand_wrong_elements_are_told_in_short_order() {
 
 #[test]
 fn the_deepest_documents_fit_the_stack() {
+    // The stack that a thread has by default, whatever RUST_MIN_STACK says.
+    let thread = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(deepest_documents);
+    let ended = thread.unwrap().join();
+    assert!(ended.is_ok(), "what it says is above");
+}
+
+fn deepest_documents() {
     let nest = |open: &str, close: &str, levels: usize| {
         let text = format!("{}{{}}{}", open.repeat(levels), close.repeat(levels));
         json::parse(text.as_bytes()).unwrap()

@@ -53,6 +53,13 @@ fn nested(open: &str, close: &str, levels: usize) -> String {
     format!("{}1{}", open.repeat(levels), close.repeat(levels))
 }
 
+/// Runs a test on the stack that a thread has by default, whatever RUST_MIN_STACK says.
+fn on_a_plain_stack(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(test);
+    let ended = thread.expect("a thread starts").join();
+    assert!(ended.is_ok(), "what it says is above");
+}
+
 fn with_widgets() -> Plain {
     let mut plain = Plain::new();
     plain.define(ANYTHING);
@@ -254,75 +261,77 @@ fn e2_patches_that_nest_what_is_there() {
 
 #[test]
 fn nesting_of_ten_thousand_levels() {
-    let mut plain = with_widgets();
-    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
-        let deep = nested(open, close, 10_000);
-        let cut = open.repeat(100_000);
-        for text in [&deep, &cut] {
-            check(&mut plain, "POST", THINGS, JSON, thing(text), &[400]);
-            check(
-                &mut plain,
-                "PUT",
-                &format!("{THINGS}/a"),
-                JSON,
-                thing(text),
-                &[400],
-            );
+    on_a_plain_stack(|| {
+        let mut plain = with_widgets();
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let deep = nested(open, close, 10_000);
+            let cut = open.repeat(100_000);
+            for text in [&deep, &cut] {
+                check(&mut plain, "POST", THINGS, JSON, thing(text), &[400]);
+                check(
+                    &mut plain,
+                    "PUT",
+                    &format!("{THINGS}/a"),
+                    JSON,
+                    thing(text),
+                    &[400],
+                );
+                check(
+                    &mut plain,
+                    "POST",
+                    MAPS,
+                    JSON,
+                    format!(r#"{{"metadata":{text}}}"#),
+                    &[400],
+                );
+                check(
+                    &mut plain,
+                    "DELETE",
+                    &format!("{MAPS}/a"),
+                    JSON,
+                    text.as_bytes(),
+                    &[400],
+                );
+                for kind in [MERGE, STRATEGIC, JSON_PATCH, APPLY] {
+                    let target = format!("{MAPS}/a?fieldManager=m");
+                    let target = if kind == APPLY {
+                        target
+                    } else {
+                        format!("{MAPS}/a")
+                    };
+                    check(&mut plain, "PATCH", &target, kind, text.as_bytes(), &[400]);
+                    let patch = format!(r#"{{"data":{text}}}"#);
+                    check(&mut plain, "PATCH", &target, kind, patch, &[400]);
+                }
+            }
+        }
+        for yaml in [
+            "- ".repeat(50_000) + "a",
+            (0..2_000)
+                .map(|i| format!("{}a:\n", " ".repeat(i)))
+                .collect(),
+            "? ".repeat(20_000),
+            "&a [*a, *a]".to_owned(),
+            format!(
+                "a: &a [x]\n{}",
+                (0..60)
+                    .map(|i| format!("k{i}: &k{i} [*a, *a]\n"))
+                    .collect::<String>()
+            ),
+            bomb(),
+        ] {
+            let target = format!("{THINGS}/y?fieldManager=m");
+            check(&mut plain, "PATCH", &target, APPLY, yaml.clone(), &[400]);
             check(
                 &mut plain,
                 "POST",
-                MAPS,
-                JSON,
-                format!(r#"{{"metadata":{text}}}"#),
-                &[400],
+                THINGS,
+                "application/yaml",
+                yaml,
+                &[400, 413],
             );
-            check(
-                &mut plain,
-                "DELETE",
-                &format!("{MAPS}/a"),
-                JSON,
-                text.as_bytes(),
-                &[400],
-            );
-            for kind in [MERGE, STRATEGIC, JSON_PATCH, APPLY] {
-                let target = format!("{MAPS}/a?fieldManager=m");
-                let target = if kind == APPLY {
-                    target
-                } else {
-                    format!("{MAPS}/a")
-                };
-                check(&mut plain, "PATCH", &target, kind, text.as_bytes(), &[400]);
-                let patch = format!(r#"{{"data":{text}}}"#);
-                check(&mut plain, "PATCH", &target, kind, patch, &[400]);
-            }
         }
-    }
-    for yaml in [
-        "- ".repeat(50_000) + "a",
-        (0..2_000)
-            .map(|i| format!("{}a:\n", " ".repeat(i)))
-            .collect(),
-        "? ".repeat(20_000),
-        "&a [*a, *a]".to_owned(),
-        format!(
-            "a: &a [x]\n{}",
-            (0..60)
-                .map(|i| format!("k{i}: &k{i} [*a, *a]\n"))
-                .collect::<String>()
-        ),
-        bomb(),
-    ] {
-        let target = format!("{THINGS}/y?fieldManager=m");
-        check(&mut plain, "PATCH", &target, APPLY, yaml.clone(), &[400]);
-        check(
-            &mut plain,
-            "POST",
-            THINGS,
-            "application/yaml",
-            yaml,
-            &[400, 413],
-        );
-    }
+    });
 }
 
 /// Aliases of aliases: a small text that stands for ten to the power of thirty elements.
@@ -337,50 +346,52 @@ fn bomb() -> String {
 
 #[test]
 fn the_deepest_bodies_go_all_the_way() {
-    let mut plain = with_widgets();
-    // What managedFields say of them nests a few levels deeper.
-    let levels = json::DEPTH_MAX - 16;
-    let lists = nested("[", "]", levels);
-    let maps = nested(r#"{"a":"#, "}", levels);
-    for (i, deep) in [lists, maps].iter().enumerate() {
-        let named =
-            |name: &str| thing(deep).replace(r#""name":"a""#, &format!(r#""name":"{name}""#));
-        check(
-            &mut plain,
-            "POST",
-            THINGS,
-            JSON,
-            named(&format!("d{i}")),
-            &[201],
-        );
-        let target = format!("{THINGS}/d{i}");
-        check(
-            &mut plain,
-            "PATCH",
-            &target,
-            MERGE,
-            format!(r#"{{"spec":{{"x":null,"y":{deep}}}}}"#),
-            &[200],
-        );
-        check(
-            &mut plain,
-            "PATCH",
-            &format!("{target}?fieldManager=m&force=1"),
-            APPLY,
-            named(&format!("d{i}")),
-            &[200, 400],
-        );
-        check(&mut plain, "GET", &target, JSON, "", &[200]);
-        check(
-            &mut plain,
-            "GET",
-            &format!("{target}?pretty=1"),
-            JSON,
-            "",
-            &[200],
-        );
-        check(&mut plain, "DELETE", &target, JSON, "", &[200]);
-    }
+    on_a_plain_stack(|| {
+        let mut plain = with_widgets();
+        // What managedFields say of them nests a few levels deeper.
+        let levels = json::DEPTH_MAX - 16;
+        let lists = nested("[", "]", levels);
+        let maps = nested(r#"{"a":"#, "}", levels);
+        for (i, deep) in [lists, maps].iter().enumerate() {
+            let named =
+                |name: &str| thing(deep).replace(r#""name":"a""#, &format!(r#""name":"{name}""#));
+            check(
+                &mut plain,
+                "POST",
+                THINGS,
+                JSON,
+                named(&format!("d{i}")),
+                &[201],
+            );
+            let target = format!("{THINGS}/d{i}");
+            check(
+                &mut plain,
+                "PATCH",
+                &target,
+                MERGE,
+                format!(r#"{{"spec":{{"x":null,"y":{deep}}}}}"#),
+                &[200],
+            );
+            check(
+                &mut plain,
+                "PATCH",
+                &format!("{target}?fieldManager=m&force=1"),
+                APPLY,
+                named(&format!("d{i}")),
+                &[200, 400],
+            );
+            check(&mut plain, "GET", &target, JSON, "", &[200]);
+            check(
+                &mut plain,
+                "GET",
+                &format!("{target}?pretty=1"),
+                JSON,
+                "",
+                &[200],
+            );
+            check(&mut plain, "DELETE", &target, JSON, "", &[200]);
+        }
+    });
 }
 
 #[test]
