@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU8;
 use std::time::Duration;
@@ -84,28 +85,40 @@ pub(crate) fn may_fork() -> bool {
         if moment > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        others().is_none_or(|busy| !busy)
+        !others_at_work()
     })
 }
 
-/// Whether the one other thread of this process is at work; none if there is no other.
-fn others() -> Option<bool> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
-        return Some(true);
-    };
+/// Whether another thread of this process may be at work.
+fn others_at_work() -> bool {
+    let Some(others) = others() else { return true };
+    match others.as_slice() {
+        [] => false,
+        // Only while it sleeps is the list the whole truth: libtest's main thread starts the next test and sleeps again as
+        // soon as one has ended. So it must have slept from before a listing until after it.
+        [other] => {
+            let slept = sleep_of(other);
+            slept.is_none() || self::others().as_ref() != Some(&others) || sleep_of(other) != slept
+        }
+        _ => true,
+    }
+}
+
+/// The other threads of this process; none if they cannot be told.
+fn others() -> Option<Vec<PathBuf>> {
     // SAFETY: the call has no arguments and cannot fail.
     let own = unsafe { libc::syscall(libc::SYS_gettid) }.to_string();
-    let mut others = tasks
-        .flatten()
-        .filter(|task| task.file_name().to_string_lossy() != own);
-    let sleeps = |task: &std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit(") ")
-            .next()
-            .is_some_and(|rest| rest.starts_with('S'))
-    };
-    let other = others.next()?;
-    Some(!sleeps(&other) || others.next().is_some())
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    let others = tasks.flatten().filter(|task| task.file_name() != *own);
+    Some(others.map(|task| task.path()).collect())
+}
+
+/// How often a thread has given up the processor, if it sleeps: as long as it sleeps on, this stays.
+fn sleep_of(task: &Path) -> Option<String> {
+    let status = std::fs::read_to_string(task.join("status")).ok()?;
+    let told = |line: &&str| line.starts_with("State:") || line.contains("ctxt_switches:");
+    let told: Vec<&str> = status.lines().filter(told).collect();
+    told.first()?.contains("S (").then(|| told.join(" "))
 }
 
 /// Forks; the child does `work` and hands back its bytes.
@@ -212,25 +225,65 @@ impl Forked {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
     use super::*;
 
     #[test]
     fn a_child_hands_back_its_bytes_and_its_death() {
-        // The children compute nothing that needs a lock, so other tests may be at work.
-        let limit = Duration::from_millis(200);
+        // The children compute nothing that needs a lock, so other tests may be at work. Only the last waits for its limit.
+        let limit = Duration::from_secs(10);
         let mut children: Vec<Forked> = Vec::new();
         children.extend(fork(limit, || b"done".to_vec()));
         assert_eq!(
             wait_any(&mut children),
             Some((0, Outcome::Finished(b"done".to_vec())))
         );
-        children.extend(fork(limit, || std::process::abort()));
-        assert_eq!(wait_any(&mut children), Some((0, Outcome::Signalled(6))));
         children.extend(fork(limit, || {
+            // Nothing is to be dumped: that takes time, and leaves a file.
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+            std::process::abort()
+        }));
+        assert_eq!(wait_any(&mut children), Some((0, Outcome::Signalled(6))));
+        children.extend(fork(Duration::from_millis(200), || {
             loop {
                 std::hint::spin_loop();
             }
         }));
         assert_eq!(wait_any(&mut children), Some((0, Outcome::Stuck)));
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread that sleeps, and another that runs, are what is looked at"
+    )]
+    fn only_a_thread_that_sleeps_on_is_taken_for_one() {
+        let (said, hears) = std::sync::mpsc::channel::<()>();
+        let (named, name) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let own = std::fs::read_link("/proc/thread-self").expect("a thread has a place");
+            let own = Path::new("/proc").join(own);
+            named.send((sleep_of(&own), own)).expect("it is awaited");
+            let _ = hears.recv();
+            let _ = hears.recv();
+        });
+        let (running, task) = name.recv().expect("the thread lives");
+        assert_eq!(running, None);
+        let mut asleep = None;
+        while asleep.is_none() || asleep != sleep_of(&task) {
+            asleep = sleep_of(&task);
+        }
+        assert!(
+            others_at_work(),
+            "this thread, the other and libtest's are three"
+        );
+        said.send(()).expect("it listens");
+        let mut again = sleep_of(&task);
+        while again.is_none() || again == asleep {
+            again = sleep_of(&task);
+        }
+        drop(said);
+        thread.join().expect("it ends");
     }
 }
