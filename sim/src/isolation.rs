@@ -1,9 +1,9 @@
 //! Many runs, kept apart from each other: on fresh threads, or each in a process of its own.
 //!
-//! `thread`: one run on one fresh thread of this process. `fork`: one run in one process, forked from one that has no
-//! other thread at work; what replicas of different runs could share, they do not, and an abort or an endless loop ends
-//! that run alone. Under libtest, which has threads, the test binary is run again with the one test (`zygote`). Where
-//! none of this is possible that is an error, never another level in silence.
+//! `thread`: one run on one fresh thread of this process. `fork`: one run in one process, the second run of a seed
+//! too, forked from one that has no other thread at work; what replicas of different runs could share, they do not, and
+//! an abort or an endless loop ends that run alone. Under libtest, which has threads, the test binary is run again with
+//! the one test (`zygote`). Where none of this is possible that is an error, never another level in silence.
 //!
 //! Does not own what is made of the runs.
 
@@ -196,10 +196,7 @@ fn on_threads(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Mad
             scope.spawn(|| {
                 let sender = sender;
                 while let Some(seed) = batch.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender
-                        .send(make(prepared, *seed, batch, Watch::Own))
-                        .is_err()
-                    {
+                    if sender.send(make(prepared, *seed, batch)).is_err() {
                         break;
                     }
                 }
@@ -218,42 +215,75 @@ fn in_forks(prepared: &Prepared, batch: &Batch<'_>, on_run: &mut dyn FnMut(Made)
     // Made before any run that is compared with it, and in a process of its own like those.
     prepared.reference(Isolation::Fork, batch.limit);
     let mut children: Vec<Forked> = Vec::new();
-    let mut at_work: Vec<(u64, Arc<Whereabouts>)> = Vec::new();
+    let mut at_work: Vec<AtWork> = Vec::new();
     let mut seeds = batch.seeds.iter();
     let mut going = true;
+    // A run that is to be made again, with what it gave.
+    let mut first: Option<(u64, Run)> = None;
     loop {
-        while going && children.len() < batch.jobs.max(1) {
-            let Some(seed) = seeds.next() else { break };
+        while first.is_some() || going && children.len() < batch.jobs.max(1) {
+            let (seed, first) = match first.take() {
+                Some((seed, run)) => (seed, Some(run)),
+                None => match seeds.next() {
+                    Some(seed) => (*seed, None),
+                    None => break,
+                },
+            };
             // The parent watches; a child that watched itself would need a thread of its own.
             let page = Whereabouts::shared().map(Arc::new);
-            let work = |page| wire(&make(prepared, *seed, batch, Watch::Parent(page)));
+            let work = |page| wire_one(&make_one(prepared, seed, batch, Watch::Parent(page)));
             let child = page
                 .clone()
                 .and_then(|page| fork::fork(batch.limit, || work(page)));
             match (child, page) {
                 (Some(child), Some(page)) => {
                     children.push(child);
-                    at_work.push((*seed, page));
+                    at_work.push(AtWork { seed, first, page });
                 }
-                _ => going &= on_run(lost(*seed, Lost::NotMade)),
+                _ => going &= on_run(joined(seed, first, Err(Lost::NotMade))),
             }
         }
         let Some((at, outcome)) = fork::wait_any(&mut children) else {
             break;
         };
-        let (seed, page) = at_work.remove(at);
-        let made = match outcome {
-            Outcome::Finished(bytes) => unwire(&bytes).unwrap_or_else(|| {
-                lost(
-                    seed,
-                    Lost::Engine("its run did not come back whole".to_owned()),
-                )
-            }),
-            Outcome::Stuck => lost(seed, stuck_at(batch, page.read())),
-            Outcome::Signalled(signal) => lost(seed, Lost::Killed(signal)),
-            Outcome::Exited(status) => lost(seed, Lost::Engine(format!("exit status {status}"))),
+        let done = at_work.remove(at);
+        let run = match outcome {
+            Outcome::Finished(bytes) => unwire_one(&bytes)
+                .unwrap_or_else(|| Err(Lost::Engine("its run did not come back whole".to_owned()))),
+            Outcome::Stuck => Err(stuck_at(batch, done.page.read())),
+            Outcome::Signalled(signal) => Err(Lost::Killed(signal)),
+            Outcome::Exited(status) => Err(Lost::Engine(format!("exit status {status}"))),
         };
-        going &= on_run(made);
+        match run {
+            Ok(run) if done.first.is_none() && is_checked(&run, done.seed, batch) => {
+                first = Some((done.seed, run));
+            }
+            run => going &= on_run(joined(done.seed, done.first, run)),
+        }
+    }
+}
+
+/// A run in a process of its own.
+struct AtWork {
+    seed: u64,
+    /// Where it is the second of its seed: the first. Each has its own process, so that what the first left in it (a
+    /// `static` of an operator) is not there.
+    first: Option<Run>,
+    page: Arc<Whereabouts>,
+}
+
+fn joined(seed: u64, first: Option<Run>, run: Result<Run, Lost>) -> Made {
+    match first {
+        Some(first) => Made {
+            seed,
+            run: Ok(first),
+            again: Some(run),
+        },
+        None => Made {
+            seed,
+            run,
+            again: None,
+        },
     }
 }
 
@@ -273,21 +303,13 @@ pub(crate) fn make_twice(
     };
     let mut all = None;
     match isolation {
-        Isolation::Thread => all = Some(make(prepared, 0, &batch, Watch::Own)),
+        Isolation::Thread => all = Some(make(prepared, 0, &batch)),
         Isolation::Fork => in_forks(prepared, &batch, &mut |made| {
             all = Some(made);
             true
         }),
     }
     all
-}
-
-fn lost(seed: u64, why: Lost) -> Made {
-    Made {
-        seed,
-        run: Err(why),
-        again: None,
-    }
 }
 
 fn stuck_at(batch: &Batch<'_>, place: Option<Place>) -> Lost {
@@ -298,7 +320,6 @@ fn stuck_at(batch: &Batch<'_>, place: Option<Place>) -> Lost {
 }
 
 /// Who gives a run up that never comes back.
-#[derive(Clone)]
 enum Watch {
     /// The thread that waits for it.
     Own,
@@ -306,15 +327,18 @@ enum Watch {
     Parent(Arc<Whereabouts>),
 }
 
-/// One run, and a second one where the first has findings or its turn has come.
-fn make(prepared: &Prepared, seed: u64, batch: &Batch<'_>, watch: Watch) -> Made {
-    let run = make_one(prepared, seed, batch, watch.clone());
-    let sampled = batch.check_one_in > 0 && seed.is_multiple_of(batch.check_one_in);
-    let failing = run
-        .as_ref()
-        .is_ok_and(|run| !run.verdict.findings.is_empty());
-    let again = (failing || sampled && run.is_ok()).then(|| make_one(prepared, seed, batch, watch));
+/// One run on a thread, and a second one where it is to be made again.
+fn make(prepared: &Prepared, seed: u64, batch: &Batch<'_>) -> Made {
+    let run = make_one(prepared, seed, batch, Watch::Own);
+    let checked = run.as_ref().is_ok_and(|run| is_checked(run, seed, batch));
+    let again = checked.then(|| make_one(prepared, seed, batch, Watch::Own));
     Made { seed, run, again }
+}
+
+/// Whether a run is made again: it has findings, or its turn has come.
+fn is_checked(run: &Run, seed: u64, batch: &Batch<'_>) -> bool {
+    let sampled = batch.check_one_in > 0 && seed.is_multiple_of(batch.check_one_in);
+    sampled || !run.verdict.findings.is_empty()
 }
 
 fn make_one(prepared: &Prepared, seed: u64, batch: &Batch<'_>, watch: Watch) -> Result<Run, Lost> {
@@ -398,13 +422,25 @@ impl From<WireRun> for Run {
     }
 }
 
+fn packed(run: &Result<Run, Lost>) -> Result<WireRun, Lost> {
+    run.as_ref().map(WireRun::from).map_err(Clone::clone)
+}
+
+fn wire_one(run: &Result<Run, Lost>) -> Vec<u8> {
+    serde_json::to_vec(&packed(run)).unwrap_or_default()
+}
+
+fn unwire_one(bytes: &[u8]) -> Option<Result<Run, Lost>> {
+    let run: Result<WireRun, Lost> = serde_json::from_slice(bytes).ok()?;
+    Some(run.map(Run::from))
+}
+
 /// A seed's runs as bytes.
 pub(crate) fn wire(made: &Made) -> Vec<u8> {
-    let run = |run: &Result<Run, Lost>| run.as_ref().map(WireRun::from).map_err(Clone::clone);
     let made = WireMade {
         seed: made.seed,
-        run: run(&made.run),
-        again: made.again.as_ref().map(run),
+        run: packed(&made.run),
+        again: made.again.as_ref().map(packed),
     };
     serde_json::to_vec(&made).unwrap_or_default()
 }
@@ -412,10 +448,9 @@ pub(crate) fn wire(made: &Made) -> Vec<u8> {
 /// The runs that those bytes are.
 pub(crate) fn unwire(bytes: &[u8]) -> Option<Made> {
     let made: WireMade = serde_json::from_slice(bytes).ok()?;
-    let run = |run: Result<WireRun, Lost>| run.map(Run::from);
     Some(Made {
         seed: made.seed,
-        run: run(made.run),
-        again: made.again.map(run),
+        run: made.run.map(Run::from),
+        again: made.again.map(|run| run.map(Run::from)),
     })
 }

@@ -1,7 +1,18 @@
 //! Runs on threads and in forks are the same, and a fork contains what kills a process.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 use super::storm::stormy;
 use super::*;
+use crate::entropy::fork::Page;
+use crate::isolation::Made;
+
+/// The limit where runs come to their end, on a busy machine, too.
+const LONG: Duration = Duration::from_secs(60);
+/// The limit where they never do.
+const SHORT: Duration = Duration::from_secs(5);
 
 /// The runs of a batch in order of their seeds: the fingerprint and the broken properties, or how the run was lost.
 pub(super) fn made(
@@ -10,8 +21,17 @@ pub(super) fn made(
     isolation: Isolation,
     seeds: u64,
 ) -> Vec<Result<(u64, String), Lost>> {
+    made_within(LONG, prepared, jobs, isolation, seeds)
+}
+
+fn made_within(
+    limit: Duration,
+    prepared: &Prepared,
+    jobs: usize,
+    isolation: Isolation,
+    seeds: u64,
+) -> Vec<Result<(u64, String), Lost>> {
     let seeds: Vec<u64> = (0..seeds).collect();
-    let limit = Duration::from_secs(5);
     let batch = Batch {
         plans: &[],
         seeds: &seeds,
@@ -47,11 +67,16 @@ fn runs_are_the_same_with_one_worker_and_with_three_and_in_forks() {
 
 #[test]
 fn a_fork_contains_what_kills_a_process() {
-    let lost = |run, jobs| {
+    let lost = |run, jobs, limit| {
         let prepared = Prepared::new(setup(run, 2)).expect("a setup");
-        made(&prepared, jobs, Isolation::Fork, 2)
+        made_within(limit, &prepared, jobs, Isolation::Fork, 2)
     };
-    let aborted = lost(maps(|_, _| async { std::process::abort() }), 1);
+    let abort = || async {
+        // Nothing is to be dumped: that takes time, and leaves a file.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        std::process::abort()
+    };
+    let aborted = lost(maps(move |_, _| abort()), 1, LONG);
     assert_eq!(aborted, [Err(Lost::Killed(6)), Err(Lost::Killed(6))]);
     let stuck = lost(
         maps(|_, _| async {
@@ -60,9 +85,10 @@ fn a_fork_contains_what_kills_a_process() {
             }
         }),
         2,
+        SHORT,
     );
     let places = stuck.into_iter().map(|lost| match lost {
-        Err(Lost::Stuck { limit, place }) if limit == Duration::from_secs(5) => place,
+        Err(Lost::Stuck { limit, place }) if limit == SHORT => place,
         other => panic!("{other:?}"),
     });
     let places: Vec<_> = places.flatten().collect();
@@ -72,4 +98,92 @@ fn a_fork_contains_what_kills_a_process() {
         assert!(replica.starts_with("op-"), "{replica}");
         assert!(place.event.contains("configmaps"), "{}", place.event);
     }
+}
+
+/// Two seeds under `fork`, each run twice; the operator is handed how many runs came before, and whether to spin.
+fn twice(
+    limit: Duration,
+    runs: impl Fn() -> (u8, bool) + Clone + Send + Sync + 'static,
+) -> Vec<Made> {
+    let asks = operator(move |cx: OperatorContext| {
+        let (run, spins) = runs();
+        async move {
+            let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");
+            let _ = api.get_opt(&format!("run-{run}")).await;
+            if spins {
+                loop {
+                    std::hint::spin_loop();
+                }
+            }
+            std::future::pending::<()>().await
+        }
+    });
+    let mut setup = setup(asks, 1);
+    // One start a run.
+    setup.settle.force = false;
+    let prepared = Prepared::new(setup).expect("a setup");
+    let batch = Batch {
+        plans: &[],
+        seeds: &[1, 2],
+        jobs: 1,
+        isolation: Isolation::Fork,
+        limit,
+        check_one_in: 1,
+    };
+    let mut all = Vec::new();
+    let told = make_runs(&prepared, &batch, &mut |made| {
+        all.push(made);
+        true
+    });
+    told.expect("runs can be kept apart");
+    assert_eq!(all.iter().map(|made| made.seed).collect::<Vec<_>>(), [1, 2]);
+    all
+}
+
+fn both(made: &Made) -> (&Run, &Run) {
+    match (&made.run, &made.again) {
+        (Ok(run), Some(Ok(again))) => (run, again),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_second_run_of_a_seed_has_a_process_of_its_own() {
+    let all = twice(LONG, || {
+        static RUNS: AtomicU8 = AtomicU8::new(0);
+        (RUNS.fetch_add(1, Ordering::Relaxed), false)
+    });
+    for made in &all {
+        let (run, again) = both(made);
+        assert_eq!(run.trace.first_difference(&again.trace), None);
+        assert_eq!(run.verdict, again.verdict);
+    }
+}
+
+#[test]
+fn a_second_run_that_differs_or_hangs_is_told_as_that() {
+    // What all processes see, unlike a `static`.
+    let count = |spins: bool, limit| {
+        let page = Arc::new(Page::new(1).expect("memory"));
+        twice(limit, move || {
+            let run = page.bytes()[0].fetch_add(1, Ordering::Relaxed);
+            (run, spins && run == 1)
+        })
+    };
+    for made in &count(false, LONG) {
+        let (run, again) = both(made);
+        let at = run.trace.first_difference(&again.trace);
+        let event = at.and_then(|at| again.trace.records.get(at));
+        let event = format!("{:?}", event.expect("they differ in an event"));
+        let asked = format!("run-{}", made.seed * 2 - 1);
+        assert!(event.contains(&asked), "{event}");
+    }
+    let hangs = count(true, SHORT);
+    assert!(hangs[0].run.is_ok());
+    let Some(Err(Lost::Stuck { place, .. })) = &hangs[0].again else {
+        panic!("{:?}", hangs[0].again);
+    };
+    let place = place.as_ref().expect("it ran");
+    assert_eq!(place.replica.as_deref(), Some("op-0"));
+    both(&hangs[1]);
 }
