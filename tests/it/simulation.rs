@@ -246,13 +246,14 @@ mod misbehaving {
 
     use reconverge::sim::Isolation;
     use reconverge::sim::isolation::Lost;
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
     use super::*;
 
-    fn lost(sim: Sim) -> Lost {
+    fn lost(sim: Sim, limit: Duration) -> Lost {
         let found = sim
             .isolation(Isolation::Fork)
-            .limit(Duration::from_secs(2))
+            .limit(limit)
             .explore(seeds(0..1));
         found.exploration().lost[&0].clone()
     }
@@ -264,10 +265,11 @@ mod misbehaving {
                 std::hint::spin_loop();
             }
         });
-        let Lost::Stuck { limit, place } = lost(spins) else {
+        let given = Duration::from_secs(2);
+        let Lost::Stuck { limit, place } = lost(spins, given) else {
             panic!("it is stuck");
         };
-        assert_eq!(limit, Duration::from_secs(2));
+        assert_eq!(limit, given);
         let place = place.expect("it ran");
         assert_eq!(place.replica.as_deref(), Some("spinning-0"));
         assert_eq!(place.event, "its process had started");
@@ -297,9 +299,11 @@ mod misbehaving {
     fn an_abort_ends_its_run_alone() {
         let aborts = Sim::new("aborts").operator("aborting", 1, |cx| async move {
             if !cx.name.is_empty() {
+                // Nothing is to be dumped: that takes time, and leaves a file.
+                let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
                 std::process::abort();
             }
         });
-        assert_eq!(lost(aborts), Lost::Killed(6));
+        assert_eq!(lost(aborts, Duration::from_secs(60)), Lost::Killed(6));
     }
 }
