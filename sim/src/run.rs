@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fake_apiserver::server::ApiServer;
 
-use crate::entropy::Simulated;
+use crate::entropy::{self, Simulated};
 use crate::isolation::{self, Isolation};
 use crate::property::PropertySpec;
 use crate::property::reference::Reference;
@@ -20,6 +20,10 @@ use crate::verdict::Verdict;
 use crate::whereabouts::{Place, Whereabouts};
 use crate::world::{SetupError, World};
 use crate::{panics, spans};
+
+/// So often a run is made again because an exit in it met one of another thread: that takes a moment, and hardly happens
+/// twice.
+const REFUSED_MAX: usize = 100;
 
 /// How a run is made, besides what it depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,21 +124,26 @@ impl Prepared {
         limit: Duration,
     ) -> Result<Run, Option<Place>> {
         self.reference(Isolation::Thread, limit);
-        let whereabouts = Arc::new(Whereabouts::own());
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let (prepared, input) = (self.clone(), input.clone());
-        let noted = Some(whereabouts.clone());
-        let thread = std::thread::spawn(move || {
-            let _ = sender.send(prepared.simulate(&input, options, noted, |_| ()));
-        });
-        match receiver.recv_timeout(limit) {
-            Ok(run) => Ok(run),
-            Err(RecvTimeoutError::Timeout) => Err(whereabouts.read()),
-            Err(RecvTimeoutError::Disconnected) => match thread.join() {
-                Ok(()) => Err(None),
-                Err(payload) => std::panic::resume_unwind(payload),
-            },
+        let mut place = None;
+        for _ in 0..REFUSED_MAX {
+            let whereabouts = Arc::new(Whereabouts::own());
+            let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+            let (prepared, input) = (self.clone(), input.clone());
+            let noted = Some(whereabouts.clone());
+            let thread = std::thread::spawn(move || {
+                let _ = sender.send(prepared.simulate(&input, options, noted, |_| ()));
+            });
+            match receiver.recv_timeout(limit) {
+                Ok(Some(run)) => return Ok(run),
+                Ok(None) => place = whereabouts.read(),
+                Err(RecvTimeoutError::Timeout) => return Err(whereabouts.read()),
+                Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                    Ok(()) => return Err(None),
+                    Err(payload) => std::panic::resume_unwind(payload),
+                },
+            }
         }
+        Err(place)
     }
 
     /// Runs it once, noting where it is for whoever watches over this process.
@@ -162,26 +171,26 @@ impl Prepared {
         self.reference(Isolation::Thread, Duration::MAX);
         let run = || self.simulate(input, options, whereabouts, script);
         std::thread::scope(|scope| match scope.spawn(run).join() {
-            Ok(run) => run,
+            Ok(run) => run.expect("no other thread of this process exits at the same moment"),
             Err(payload) => std::panic::resume_unwind(payload),
         })
     }
 
-    /// Runs it on this thread, which has run nothing before.
+    /// Runs it on this thread, which has run nothing before; none if it has to be made again.
     fn simulate(
         &self,
         input: &Input,
         options: RunOptions,
         whereabouts: Option<Arc<Whereabouts>>,
         script: impl FnOnce(&mut World<'_>),
-    ) -> Run {
+    ) -> Option<Run> {
         panics::install();
         let _simulated = Simulated::enter(input.seed());
         panics::capture_backtraces(options.backtraces);
         let asked = &self.setup.telemetry;
         spans::begin(options.logs || asked.logs, asked.spans);
         let base = self.base.copy();
-        spans::observe(|| {
+        let run = spans::observe(|| {
             let reference = self.reference(Isolation::Thread, Duration::MAX);
             let mut world = World::new(&self.setup, input, base, whereabouts, reference);
             script(&mut world);
@@ -192,6 +201,7 @@ impl Prepared {
                 verdict,
                 diverged,
             }
-        })
+        });
+        (!entropy::exit_refused()).then_some(run)
     }
 }

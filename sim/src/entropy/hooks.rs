@@ -2,10 +2,10 @@
 //! the system call itself.
 //!
 //! Interposed: `clock_gettime`, `epoll_wait`, `getrandom`, `getentropy`, `syscall` (for `SYS_getrandom`), `nanosleep`,
-//! `clock_nanosleep`, `exit`, `pthread_create`. What the C library calls within itself is not seen.
+//! `clock_nanosleep`, `exit`, `pause`, `pthread_create`. What the C library calls within itself is not seen.
 //!
 //! `exit` while a replica is stepped notes the status and unwinds the task that called it: std calls it through frames
-//! that have nothing to clean up. See [`reopen_exit`] for what std keeps of it.
+//! that have nothing to clean up. See [`reopen_exit`] for what std keeps of it, and [`pause`] for two at once.
 #![expect(
     unsafe_code,
     reason = "interposing C symbols is what this module is for"
@@ -13,7 +13,10 @@
 
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
-use super::{HOOKED, draw, on_clock_read, on_epoll_wait, on_exit, on_sleep, on_thread_spawned};
+use super::{
+    HOOKED, draw, on_clock_read, on_epoll_wait, on_exit, on_exit_refused, on_sleep,
+    on_thread_spawned,
+};
 
 /// The payload of the unwinding that takes the place of a replica's exit.
 struct ReplicaExit;
@@ -298,6 +301,21 @@ unsafe fn reopen_exit() {
             let _ = word.compare_exchange(own, 0, relaxed, relaxed);
         }
         at += size_of::<usize>();
+    }
+}
+
+/// Where std keeps a thread for ever that exits while another is between std's `exit` and [`reopen_exit`], of a replica in
+/// another run. The status is not to be had here: the replica unwinds, and the whole run is to be made again.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn pause() -> c_int {
+    if stepping() {
+        on_exit_refused();
+        std::panic::resume_unwind(Box::new(ReplicaExit));
+    }
+    // SAFETY: the C library's own function of that name and type.
+    unsafe {
+        let real: extern "C" fn() -> c_int = std::mem::transmute(next_symbol(c"pause".as_ptr()));
+        real()
     }
 }
 

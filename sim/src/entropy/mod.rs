@@ -59,6 +59,8 @@ struct Hooked {
     threads_spawned: Cell<u32>,
     /// The status with which the replica's process exited in this step.
     exited: Cell<Option<i32>>,
+    /// Whether std let a replica's process of this run not exit, because another thread was about to.
+    exit_refused: Cell<bool>,
 }
 
 thread_local! {
@@ -77,6 +79,7 @@ thread_local! {
             blocked_us: Cell::new(0),
             threads_spawned: Cell::new(0),
             exited: Cell::new(None),
+            exit_refused: Cell::new(false),
         }
     };
     static STEPPER: RefCell<Option<Waker>> = const { RefCell::new(None) };
@@ -101,6 +104,7 @@ impl Simulated {
             hooked.values.set(rng::mix(seed ^ 0x76_61_6c_75_65_73));
             hooked.hash_keys.set(rng::mix(seed ^ 0x6b_65_79_73));
             hooked.stepping.set(false);
+            hooked.exit_refused.set(false);
             hooked.active.set(true);
         });
         fastrand::seed(rng::mix(seed ^ 0x66_61_73_74));
@@ -277,6 +281,17 @@ fn on_exit(status: i32) {
     if let Some(waker) = waker {
         waker.wake();
     }
+}
+
+/// The replica's process is over, and with which status is lost.
+fn on_exit_refused() {
+    HOOKED.with(|hooked| hooked.exit_refused.set(true));
+    on_exit(0);
+}
+
+/// Whether the run that this thread has made is not what its seed says: an exit in it met one of another thread.
+pub(crate) fn exit_refused() -> bool {
+    HOOKED.with(|hooked| hooked.exit_refused.get())
 }
 
 /// Says so of a process whose destructors are about to run.

@@ -1,12 +1,15 @@
 //! Runs on threads and in forks are the same, and a fork contains what kills a process.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::task::{Context, Wake, Waker};
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::storm::stormy;
 use super::*;
-use crate::entropy::fork::Page;
+use crate::entropy::{self, fork::Page};
 use crate::isolation::Made;
 
 /// The limit where runs come to their end, on a busy machine, too.
@@ -186,4 +189,69 @@ fn a_second_run_that_differs_or_hangs_is_told_as_that() {
     let place = place.as_ref().expect("it ran");
     assert_eq!(place.replica.as_deref(), Some("op-0"));
     both(&hangs[1]);
+}
+
+/// Wakes nobody until so many replicas have started: what exits meanwhile meets the thread that is to be woken.
+struct Holds {
+    inside: mpsc::SyncSender<()>,
+    until: u32,
+}
+
+static STARTS: AtomicU32 = AtomicU32::new(0);
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {
+        self.inside.send(()).expect("it is awaited");
+        while STARTS.load(Ordering::Relaxed) < self.until {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn an_exit_that_meets_another_is_made_again() {
+    const ALONE: &str = "RECONVERGE_TEST_EXITS_ALONE";
+    let thread = std::thread::current();
+    let (name, alone) = (thread.name().unwrap_or_default(), std::env::var_os(ALONE));
+    if alone.is_none() {
+        // In a process of its own: no other test is to exit meanwhile.
+        let binary = std::env::current_exe().expect("this binary has a path");
+        let output = Command::new(binary)
+            .args([name, "--exact", "--nocapture"])
+            .env(ALONE, "1")
+            .output();
+        let output = output.expect("this binary can be called");
+        let said = String::from_utf8_lossy(&output.stderr);
+        return assert!(output.status.success(), "{said}");
+    }
+    let exits = operator(|cx: OperatorContext| async move {
+        STARTS.fetch_add(1, Ordering::Relaxed);
+        let api: Api<ConfigMap> = Api::namespaced(cx.client.clone(), "default");
+        if api.get_opt("main").await.is_ok() {
+            std::process::exit(3);
+        }
+    });
+    let prepared = Prepared::new(setup(exits, 1)).expect("a setup");
+    let run = || prepared.run_within(&Input::Seed(1), RunOptions::default(), LONG);
+    let undisturbed = run().expect("it ends");
+    let (inside, is_inside) = mpsc::sync_channel(1);
+    let until = STARTS.load(Ordering::Relaxed) * 4;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _simulated = entropy::Simulated::enter(2);
+            let holds = Waker::from(Arc::new(Holds { inside, until }));
+            let stepped = entropy::step(0, || {
+                let idle = std::pin::pin!(entropy::UntilIdle);
+                assert!(idle.poll(&mut Context::from_waker(&holds)).is_pending());
+                let exit = std::panic::catch_unwind(|| std::process::exit(4));
+                assert!(exit.is_err());
+            });
+            assert_eq!(stepped.exited, Some(4));
+        });
+        is_inside.recv().expect("the other thread is in its exit");
+        let beside = run().expect("it ends");
+        assert!(STARTS.load(Ordering::Relaxed) > until, "it was made again");
+        assert_eq!(beside.fingerprint(), undisturbed.fingerprint());
+        assert_eq!(beside.verdict, undisturbed.verdict);
+    });
 }
