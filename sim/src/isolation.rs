@@ -168,7 +168,7 @@ pub fn make_runs(
         Isolation::Thread => on_threads(prepared, batch, on_run),
         Isolation::Fork => {
             let call = zygote::next_call();
-            if !fork::may_fork() {
+            if !fork::may_fork(zygote::patience_ms()) {
                 for made in zygote::made_elsewhere(call)? {
                     on_run(made);
                 }

@@ -26,6 +26,15 @@ pub(crate) fn next_call() -> u32 {
     })
 }
 
+/// How long libtest's main thread may take to fall asleep. The child has nothing to turn to if it does not, and what keeps
+/// it awake there can only be a busy machine.
+pub(crate) fn patience_ms() -> u32 {
+    match std::env::var_os(CALL) {
+        Some(_) => 5_000,
+        None => 200,
+    }
+}
+
 /// In the child: the file that this call's runs are awaited in.
 pub(crate) fn awaited(call: u32) -> Option<PathBuf> {
     let asked: u32 = std::env::var(CALL).ok()?.parse().ok()?;

@@ -78,10 +78,9 @@ pub(crate) struct Forked {
 }
 
 /// Whether no other thread of this process is at work. One that sleeps is allowed: libtest's main thread waits while a
-/// single test runs; it may take a moment to get there.
-pub(crate) fn may_fork() -> bool {
-    const MOMENTS: usize = 200;
-    (0..MOMENTS).any(|moment| {
+/// single test runs; it may take a moment to get there, and so many milliseconds are given to it.
+pub(crate) fn may_fork(moments: u32) -> bool {
+    (0..moments).any(|moment| {
         if moment > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
