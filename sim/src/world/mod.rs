@@ -66,7 +66,8 @@ use crate::whereabouts::Whereabouts;
 const RECORDS_MAX: usize = 20_000;
 const RECORDS_A_STEP: usize = 100;
 
-/// In the controlled way of time, messages in flight wait no longer than this while time passes.
+/// In the controlled way of time, so much passes at most while something waits that could happen. Once the faults are
+/// over none of it does: nothing is late then, or a run would settle before a replica that is woken late has begun.
 const PASS_US_MAX: u64 = 30_000_000;
 /// In the controlled way of time, after so many choices in one instant each further one takes a millisecond.
 const AT_ONCE_MAX: u32 = 500;
@@ -168,32 +169,36 @@ impl<'s> World<'s> {
         let mut later: Option<(SimTime, Choice)> = None;
         for (at, choice) in self.agenda.iter() {
             if at <= now || choice.is_free() && !self.is_held_up(choice) {
-                ready.push((at.min(now), choice.clone()));
+                ready.push((at, choice.clone()));
             } else if later.is_none() {
                 later = Some((at, choice.clone()));
             }
         }
-        let may_pass = later
-            .as_ref()
-            .is_some_and(|(at, _)| at.0 - now.0 <= PASS_US_MAX);
-        let mut names: Vec<Cow<'static, str>> =
-            ready.iter().map(|(_, choice)| self.name(choice)).collect();
-        if names.is_empty() {
+        let Some((first_due, _)) = ready.first() else {
             self.at_once = 0;
             return later;
-        }
+        };
+        let pass_until = if self.progress.faults_on() {
+            SimTime(now.0 + PASS_US_MAX)
+        } else {
+            *first_due
+        };
+        let may_pass = later.as_ref().is_some_and(|(at, _)| *at <= pass_until);
+        let mut names: Vec<Cow<'static, str>> =
+            ready.iter().map(|(_, choice)| self.name(choice)).collect();
         if may_pass {
             names.push(Cow::Borrowed("time passes"));
         }
         let taken = self.chooser.order(names, may_pass);
-        let Some((at, choice)) = ready.into_iter().nth(taken) else {
+        let Some((due, choice)) = ready.into_iter().nth(taken) else {
             self.at_once = 0;
             return later;
         };
+        self.progress.came(due);
         self.at_once += 1;
         // Operators that answer each other without a pause would stop the clock for good.
         let takes_us = if self.at_once > AT_ONCE_MAX { 1_000 } else { 0 };
-        Some((SimTime(at.max(now).0 + takes_us), choice))
+        Some((SimTime(now.0 + takes_us), choice))
     }
 
     /// A stable name for the tape.

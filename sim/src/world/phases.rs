@@ -1,8 +1,9 @@
 //! The phases of a run: faults and workload on, then off, then settled, then everything reconciled once more.
 //!
-//! **Settled** = faults off, workload done, no message in flight, every cache caught up, every replica running, and for
-//! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`, and no replica
-//! heard of such a change, or late of a failure. The window is raised to the longest requeue seen, up to its cap.
+//! **Settled** = faults off, workload done, nothing in flight or due, every cache caught up, every replica running, and for
+//! `settle.window` no write changed an object other than Leases, Events and the fields under `settle.noise`, no replica
+//! heard of such a change, or late of a failure, and nothing happened that was overdue. The window is raised to the longest
+//! requeue seen, up to its cap.
 //! **Forced reconcile** = the last event of each object is delivered again, then every watch expires (410, relist), then
 //! every replica is restarted; each has its time to come to rest.
 //!
@@ -24,7 +25,7 @@ const FAULTS_US: u64 = 30_000_000;
 const FORCED_US: u64 = 30_000_000;
 const FORCED_US_MAX: u64 = 300_000_000;
 
-/// A failure that was on its way for longer than this is news to whoever gets it.
+/// What comes so much later than it was due, or a failure so long after its request, is news to whoever gets it.
 const LATE_US: u64 = 1_000_000;
 
 /// The parts of the forced reconcile, by what has been done.
@@ -126,9 +127,9 @@ impl Progress {
         }
     }
 
-    /// A request has failed: the one who hears late of it tries again only now.
-    pub(super) fn failed(&mut self, sent: SimTime) {
-        if entropy::now().0.saturating_sub(sent.0) > LATE_US {
+    /// What was due then, or a failure of what was sent then, comes only now: so does what comes of it.
+    pub(super) fn came(&mut self, since: SimTime) {
+        if entropy::now().0.saturating_sub(since.0) > LATE_US {
             self.news();
         }
     }
@@ -154,19 +155,19 @@ impl World<'_> {
                 }
                 true
             }
-            Phase::Liveness => self.wait_until_settled(now, next),
+            Phase::Liveness => self.wait_until_settled(now),
             Phase::Settled if self.setup.settle.force => {
                 self.force();
                 true
             }
-            Phase::Forced => self.wait_until_forced(now, next),
+            Phase::Forced => self.wait_until_forced(now),
             Phase::Settled | Phase::Done => {
                 matches!(self.setup.until, Until::Time(_)) && next.is_some()
             }
         }
     }
 
-    fn wait_until_settled(&mut self, now: SimTime, next: Option<SimTime>) -> bool {
+    fn wait_until_settled(&mut self, now: SimTime) -> bool {
         self.read_requeues();
         let settle = &self.setup.settle;
         let longest = self
@@ -179,14 +180,12 @@ impl World<'_> {
         } else {
             0
         });
-        if self.is_quiet() {
-            let settled = SimTime(self.progress.last_change.0.saturating_add(window_us)).max(now);
-            if next.is_none_or(|at| at >= settled) {
-                entropy::set_now(settled);
-                self.progress.settled = Some(settled);
-                self.begin_phase(Phase::Settled);
-                return true;
-            }
+        let settled = SimTime(self.progress.last_change.0.saturating_add(window_us)).max(now);
+        if self.rests_until(settled) {
+            entropy::set_now(settled);
+            self.progress.settled = Some(settled);
+            self.begin_phase(Phase::Settled);
+            return true;
         }
         let bound = us(settle.bound).saturating_add(window_us);
         if now.0 > self.progress.began.0.saturating_add(bound) {
@@ -216,12 +215,12 @@ impl World<'_> {
         }
     }
 
-    fn wait_until_forced(&mut self, now: SimTime, next: Option<SimTime>) -> bool {
+    fn wait_until_forced(&mut self, now: SimTime) -> bool {
         let began = self.progress.began.0;
         // What is heard puts it off, but once only: an operator that never ends shall not be waited for.
         let heard = self.progress.last_change.0.clamp(began, began + FORCED_US);
         let enough = SimTime(heard + FORCED_US).max(now);
-        if self.is_quiet() && next.is_none_or(|at| at >= enough) {
+        if self.rests_until(enough) {
             entropy::set_now(enough);
             self.progress.began = enough;
             match self.progress.forced {
@@ -274,6 +273,13 @@ impl World<'_> {
         self.progress.began = entropy::now();
         self.cause = None;
         self.record(Event::PhaseBegan { phase })
+    }
+
+    /// Nothing is to be done before then, nor is anything due by now.
+    fn rests_until(&self, then: SimTime) -> bool {
+        let now = entropy::now();
+        let first = self.agenda.first();
+        first.is_none_or(|(at, _)| at > now && at >= then) && self.is_quiet()
     }
 
     /// Nothing is on its way and nothing is held up.

@@ -447,7 +447,7 @@ impl World<'_> {
             self.connect_elsewhere(replica);
         }
         if answer.is_err() || refused {
-            self.progress.failed(request.sent);
+            self.progress.came(request.sent);
         }
         if answer.is_ok() {
             let step = self.record(Event::ReplyDelivered {

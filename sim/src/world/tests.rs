@@ -2,18 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use fake_apiserver::server::Defect;
 use futures::StreamExt;
 use kube::runtime::watcher;
 
-use super::AT_ONCE_MAX;
-use crate::event::{Event, WatchEnd, Who};
+use super::{AT_ONCE_MAX, World};
+use crate::entropy;
+use crate::event::{Event, Phase, WatchEnd, Who};
 use crate::operator::{OperatorContext, operator};
 use crate::run::{Prepared, RunOptions};
 use crate::schedule::Input;
-use crate::setup::{Action, Fault, FaultPlan, Mode, OperatorSetup, Setup, Until, WorkloadStep};
-use crate::time::SimTime;
+use crate::setup::{
+    Action, Fault, FaultPlan, Mode, OperatorSetup, RequestFilter, Setup, Until, WorkloadStep,
+};
+use crate::time::{SimTime, us};
 use crate::trace::Record;
 
 type ConfigMap = k8s_openapi::api::core::v1::ConfigMap;
@@ -224,4 +228,61 @@ fn fewer_than_500_choices_in_each_instant_take_no_time() {
     assert!(instants.len() > 20);
     let whole = &instants[..instants.len() - 1];
     assert!(whole.iter().all(|t| among(t) == 400));
+}
+
+/// Steps a run until it has settled, and looks at it before each turn.
+fn until_settled(setup: Setup, seed: u64, mut look: impl FnMut(&World<'_>) + Send) {
+    let prepared = Prepared::new(setup).expect("a setup");
+    let looked = |world: &mut World<'_>| {
+        while matches!(world.progress.phase, Phase::Safety | Phase::Liveness) {
+            look(world);
+            assert!(world.turn(), "it settles");
+        }
+        look(world);
+    };
+    prepared.direct(&Input::Seed(seed), RunOptions::default(), looked);
+}
+
+#[test]
+fn a_run_settles_a_window_after_the_last_thing_that_was_late() {
+    let ticking = operator(|cx: OperatorContext| async move {
+        while !cx.name.is_empty() {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    });
+    let mut setup = watching();
+    setup.operators.push(OperatorSetup {
+        name: "ticking".to_owned(),
+        run: ticking,
+        ..setup.operators[0].clone()
+    });
+    setup.mode = Mode::Controlled;
+    // They may strike for 30 s, and until then time passes as it likes.
+    setup.faults = FaultPlan {
+        at_most: 1,
+        from: vec![Fault::LoseReply {
+            on: RequestFilter::default(),
+        }],
+    };
+    let window_us = us(setup.settle.window);
+    let mut late_in_time = 0;
+    for seed in 0..20 {
+        let (mut late, mut in_time) = (SimTime::ZERO, false);
+        until_settled(setup.clone(), seed, |world| {
+            let now = entropy::now();
+            let due = world.agenda.first().map_or(now, |(at, _)| at.min(now));
+            if now.0 - due.0 > 1_000_000 {
+                late = now;
+                late_in_time += usize::from(world.progress.faults_on());
+            }
+            // What is overdue when the faults end is done; from then on nothing is.
+            assert!(!in_time || due == now, "seed {seed}: late at {now}");
+            in_time |= !world.progress.faults_on() && due == now;
+            if let Some(settled) = world.progress.settled {
+                assert!(settled.0 >= late.0 + window_us, "seed {seed}");
+            }
+        });
+        assert!(in_time);
+    }
+    assert!(late_in_time > 0, "no run of these was late");
 }
