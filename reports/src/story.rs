@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sim::event::{CallId, Event, ReconcileId, RequestId, StepId, WatchEnd};
+use sim::event::{CallId, Event, ReconcileId, ReplicaId, RequestId, StepId, WatchEnd};
 use sim::trace::{Record, Trace};
 
 use crate::recording::Recording;
@@ -16,8 +16,9 @@ const ROWS_MAX: usize = 40;
 const ALIKE_MAX: usize = 4;
 
 /// The records that the findings name, what directly caused them, with the beginning and the answer of each request and
-/// the beginning of each reconcile among them; every fault and death before the last of them; and what users did. Of
-/// many steps of the workload that do the same the last few: a burst is not a story.
+/// the beginning of each reconcile among them; the reconciles that a look at metrics among them has counted; every fault
+/// and death before the last of them; and what users did. Of many steps of the workload that do the same the last few: a
+/// burst is not a story.
 pub(crate) fn story(recording: &Recording) -> BTreeSet<StepId> {
     let trace = &recording.trace;
     let mut chosen = BTreeSet::new();
@@ -65,6 +66,8 @@ struct Links {
     requests: BTreeSet<RequestId>,
     reconciles: BTreeSet<ReconcileId>,
     webhooks: BTreeSet<CallId>,
+    /// Reconciles that are told from their beginning to their end.
+    whole: BTreeSet<ReconcileId>,
 }
 
 impl Links {
@@ -78,6 +81,7 @@ impl Links {
             let event = trace.record(*step).map(|record| &record.event);
             links.requests.extend(event.and_then(request));
         }
+        links.whole = counted(records.clone(), chosen);
         for record in records {
             let (of, on_behalf, within) = match &record.event {
                 Event::RequestSent {
@@ -94,7 +98,9 @@ impl Links {
                 } => (request, reconcile, webhook),
                 _ => continue,
             };
-            if links.requests.contains(of) {
+            let whole = on_behalf.is_some_and(|reconcile| links.whole.contains(&reconcile));
+            if whole || links.requests.contains(of) {
+                links.requests.insert(*of);
                 links.reconciles.extend(*on_behalf);
                 links.webhooks.extend(*within);
             }
@@ -109,11 +115,39 @@ impl Links {
             | Event::RequestCommitted { request, .. }
             | Event::ServiceCalled { request, .. }
             | Event::ServiceCommitted { request, .. } => self.requests.contains(request),
-            Event::ReconcileStarted { reconcile, .. } => self.reconciles.contains(reconcile),
+            Event::ReconcileStarted { reconcile, .. } => {
+                self.reconciles.contains(reconcile) || self.whole.contains(reconcile)
+            }
+            Event::ReconcileEnded { reconcile, .. } => self.whole.contains(reconcile),
             Event::WebhookCalled { webhook, .. } => self.webhooks.contains(webhook),
             _ => false,
         }
     }
+}
+
+/// What a chosen look at a replica's metrics was the first to show: the reconciles that ended since the look before it,
+/// the last few of them.
+fn counted<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    chosen: &BTreeSet<StepId>,
+) -> BTreeSet<ReconcileId> {
+    let mut ended: BTreeMap<ReplicaId, Vec<ReconcileId>> = BTreeMap::new();
+    let mut counted = BTreeSet::new();
+    for record in records {
+        match &record.event {
+            Event::ReconcileEnded {
+                replica, reconcile, ..
+            } => ended.entry(*replica).or_default().push(*reconcile),
+            Event::MetricsScraped { replica, .. } => {
+                let since = ended.remove(replica).unwrap_or_default();
+                if chosen.contains(&record.step) {
+                    counted.extend(&since[since.len().saturating_sub(ALIKE_MAX)..]);
+                }
+            }
+            _ => {}
+        }
+    }
+    counted
 }
 
 /// The request that an event is about.
