@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use reports::{Colors, failure};
-use scenarios::load::{self, Files};
 use scenarios::quantity::{SeedRange, seeds};
 use sim::Isolation;
 use sim::operator::Operators;
@@ -84,12 +83,11 @@ pub fn main(
 
 fn trials(program: &Program, operators: &Operators) -> scenarios::error::Result<Vec<Trial>> {
     let mut trials = Vec::new();
-    for path in load::find(std::slice::from_ref(&program.folder))? {
-        for plan in plan::plans(&path, &Files::Disk, operators)? {
-            let name = case_name(&plan, &program.folder);
-            let command = program.command.clone();
-            trials.push(Trial::test(name, move || test(&plan, &command)));
-        }
+    let read = plan::read(std::slice::from_ref(&program.folder), operators)?;
+    for plan in read.into_iter().flat_map(|cases| cases.plans) {
+        let name = case_name(&plan, &program.folder);
+        let command = program.command.clone();
+        trials.push(Trial::test(name, move || test(&plan, &command)));
     }
     Ok(trials)
 }

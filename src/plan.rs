@@ -3,13 +3,13 @@
 //! Owns the hash by which tokens and recordings know a scenario, and the making of a recording. Does not own running
 //! many seeds (`exploration`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reports::recording::{FormatVersion, Header, InlinedFile, Recording};
 use scenarios::error::{Error, Problem, Result};
 use scenarios::expect::Expect;
 use scenarios::format::Plans as Said;
-use scenarios::load::{self, Case, Files};
+use scenarios::load::{self, Case, Files, Names};
 use scenarios::quantity::{SeedRange, seeds};
 use sim::Isolation;
 use sim::operator::Operators;
@@ -166,6 +166,16 @@ pub struct Cases {
     pub elsewhere: Vec<Case>,
 }
 
+impl Cases {
+    /// The cases of both kinds.
+    pub fn all(&self) -> impl Iterator<Item = &Case> {
+        self.plans
+            .iter()
+            .map(|plan| &plan.case)
+            .chain(&self.elsewhere)
+    }
+}
+
 /// Reads a scenario file and lowers all its variants that the simulator runs.
 pub fn cases(path: &Path, files: &Files, operators: &Operators) -> Result<Cases> {
     let file = load::load(path, files)?;
@@ -180,9 +190,16 @@ pub fn cases(path: &Path, files: &Files, operators: &Operators) -> Result<Cases>
     })
 }
 
-/// The variants of a scenario file that the simulator runs.
-pub fn plans(path: &Path, files: &Files, operators: &Operators) -> Result<Vec<Plan>> {
-    Ok(cases(path, files, operators)?.plans)
+/// Reads the scenario files that `paths` name, files or folders, each under a name of its own.
+pub fn read(paths: &[PathBuf], operators: &Operators) -> Result<Vec<Cases>> {
+    let mut names = Names::default();
+    let mut all = Vec::new();
+    for path in load::find(paths)? {
+        let cases = cases(&path, &Files::Disk, operators)?;
+        cases.all().try_for_each(|case| names.take(case))?;
+        all.push(cases);
+    }
+    Ok(all)
 }
 
 /// The plan of one variant; without a name, of the only one.

@@ -181,6 +181,29 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The names of the scenarios that are read together: they tell recordings, rates and rows of tables apart.
+#[derive(Debug, Default)]
+pub struct Names(BTreeMap<String, PathBuf>);
+
+impl Names {
+    /// Refuses a case whose name is that of another file's scenario.
+    pub fn take(&mut self, case: &Case) -> Result<()> {
+        let name = &case.scenario.scenario;
+        let first = self.0.entry(name.clone()).or_insert(case.path.clone());
+        match *first == case.path {
+            true => Ok(()),
+            false => Err(Error::value(
+                &case.place(&["scenario"]),
+                format!(
+                    "the scenario of {} has the name `{name}` too",
+                    first.display()
+                ),
+                "names tell recordings and rates apart: give one of them another, or run them one by one",
+            )),
+        }
+    }
+}
+
 /// Searches a folder, unless it was `seen`: links can lead back to where they stand.
 fn search(folder: &Path, seen: &mut BTreeSet<PathBuf>, found: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = |e| Error::read(folder, e, None);

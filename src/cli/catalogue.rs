@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use scenarios::load::{self, Case, Files};
+use scenarios::load::Case;
 use sim::operator::Operators;
 
 use super::rates_file::{self, Case as Rates};
@@ -57,13 +57,16 @@ pub(super) fn catalogue(
         .map(|case| ((case.scenario.clone(), case.variant.clone()), case))
         .collect();
     let mut themes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for path in load::find(&given)? {
-        let cases = plan::cases(&path, &Files::Disk, operators)?;
+    for cases in plan::read(&given, operators)? {
+        let Some(case) = cases.all().next() else {
+            continue;
+        };
+        let theme = theme(&case.path);
         let row = match cases.elsewhere.first() {
             Some(case) => elsewhere(case),
             None => here(&cases.plans, &rates),
         };
-        themes.entry(theme(&path)).or_default().push(row);
+        themes.entry(theme).or_default().push(row);
     }
     let mut text = HEAD.to_owned();
     for (theme, rows) in themes {

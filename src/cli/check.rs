@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use scenarios::load::{self, Files};
+use scenarios::load::{self, Files, Names};
 use serde_json::json;
 use sim::operator::Operators;
 
@@ -29,8 +29,13 @@ pub(super) fn check(
     let (mut cases, mut elsewhere) = (0, 0);
     let mut wrong = Vec::new();
     let files = load::find(&paths(&args.paths, program))?;
+    let mut names = Names::default();
     for path in &files {
-        match plan::cases(path, &Files::Disk, operators) {
+        let read = plan::cases(path, &Files::Disk, operators).and_then(|read| {
+            read.all().try_for_each(|case| names.take(case))?;
+            Ok(read)
+        });
+        match read {
             Ok(read) => {
                 cases += read.plans.len();
                 elsewhere += read.elsewhere.len();

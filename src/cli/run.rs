@@ -10,7 +10,6 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use reports::failure;
 use reports::recording::Header;
-use scenarios::load::{self, Files};
 use scenarios::quantity::{SeedRange, Span, seeds};
 use sim::Isolation;
 use sim::isolation::IsolationError;
@@ -174,8 +173,7 @@ pub(super) fn run(
     let interrupt = Interrupt::listen();
     let mut plans = Vec::new();
     let mut elsewhere = Vec::new();
-    for path in load::find(&paths(&args.paths, program))? {
-        let cases = plan::cases(&path, &Files::Disk, operators)?;
+    for cases in plan::read(&paths(&args.paths, program), operators)? {
         plans.extend(cases.plans);
         elsewhere.extend(cases.elsewhere);
     }

@@ -12,7 +12,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use scenarios::load::{self, Files};
 use serde::{Deserialize, Serialize};
 use sim::Isolation;
 use sim::operator::Operators;
@@ -91,11 +90,9 @@ pub(super) fn twins(
     output: &Output,
 ) -> Result<u8, Failure> {
     let interrupt = Interrupt::listen();
-    let mut twins = Vec::new();
-    for path in load::find(&paths(&args.paths, program))? {
-        let plans = plan::plans(&path, &Files::Disk, operators)?;
-        twins.extend(plans.into_iter().filter(|p| p.expect.violated().is_empty()));
-    }
+    let cases = plan::read(&paths(&args.paths, program), operators)?;
+    let mut twins: Vec<Plan> = cases.into_iter().flat_map(|cases| cases.plans).collect();
+    twins.retain(|plan| plan.expect.violated().is_empty());
     if twins.is_empty() {
         return Err(Failure::usage(
             "no case here must hold",

@@ -358,6 +358,21 @@ fn paths_that_lead_nowhere() {
     );
 }
 
+/// Both would be written to one recording, and to one line of the rates.
+#[test]
+fn two_scenarios_of_one_name() {
+    let second = scenario("one-name", "version: 1", "version:  1");
+    let place = format!("{second}:1:11");
+    let wants = [
+        &place,
+        "of scenarios/races/dual-write.yaml",
+        "`dual-write` too",
+    ];
+    for command in ["run", "check", "twins", "catalogue"] {
+        check(&[command, SCENARIO, &second], &wants);
+    }
+}
+
 #[test]
 fn a_server_that_cannot_be_served() {
     check(&["serve", "--listen", "127.0.0.1:0"], &["--http"]);
