@@ -63,6 +63,8 @@ pub struct Exploration {
     pub failing_runs: u64,
     /// Runs that an operator made impossible, by seed: it never gave up its thread, or killed its process.
     pub lost: BTreeMap<u64, Lost>,
+    /// The seeds whose first run gave a verdict, and only the second was lost.
+    pub ended_once: BTreeSet<u64>,
     /// Our own mistakes, by seed: the engine failed to make the run.
     pub faults: BTreeMap<u64, String>,
     /// True if it was stopped by its caller: there are seeds that were not run.
@@ -150,6 +152,12 @@ pub fn explore(
 }
 
 impl Exploration {
+    /// How many runs gave a verdict: rates are over these.
+    pub fn verdicts(&self) -> u64 {
+        let lost = self.lost.len() + self.faults.len() - self.ended_once.len();
+        self.runs - lost as u64
+    }
+
     fn add(&mut self, made: Made) {
         self.runs += 1;
         let seed = made.seed;
@@ -159,7 +167,10 @@ impl Exploration {
         };
         match made.again {
             Some(Ok(again)) => self.mismatches.extend(compare(seed, &run, &again)),
-            Some(Err(lost)) => self.lose(seed, lost),
+            Some(Err(lost)) => {
+                self.ended_once.insert(seed);
+                self.lose(seed, lost);
+            }
             None => {}
         }
         let failing = run.verdict.outcome() == Outcome::Violated;
@@ -216,7 +227,12 @@ impl Exploration {
         let wanted = expect.violated();
         let mut reasons = Vec::new();
         for (seed, lost) in &self.lost {
-            reasons.push(format!("seed {seed} gave no verdict: {lost}"));
+            let second = self.ended_once.contains(seed);
+            reasons.push(no_verdict(
+                &format!("seed {seed}"),
+                second,
+                &lost.to_string(),
+            ));
         }
         for (property, tally) in &self.violated {
             if !wanted.contains(property) {
@@ -338,6 +354,12 @@ pub fn with_logs(prepared: &Prepared, seed: u64, run: Run) -> Run {
         Ok(shown) if shown.fingerprint() == run.fingerprint() => shown,
         _ => run,
     }
+}
+
+/// `seed 7 gave no verdict: …`; or none the second time, where only the first run came to its end.
+pub(crate) fn no_verdict(what: &str, second: bool, why: &str) -> String {
+    let time = if second { " the second time" } else { "" };
+    format!("{what} gave no verdict{time}: {why}")
 }
 
 /// Names the first event in which two runs of one seed differ.

@@ -26,7 +26,7 @@ use sim::visible;
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::{self, Fnv};
 use crate::rerun;
-use crate::targeted::{self, TEST_PLANS, Targeted};
+use crate::targeted::{self, NoPlans, TEST_PLANS, Targeted};
 
 /// A simulation: a cluster, operators, what happens to them, and what must hold.
 ///
@@ -507,7 +507,10 @@ struct Ready {
 impl Ready {
     /// Runs the targeted plans, or so many of them.
     fn plans(&self, at_most: usize) -> Targeted {
-        let all = self.known_plans(&self.patterns);
+        let all = match self.known_plans(&self.patterns) {
+            Ok(all) => all,
+            Err(lost) => return Targeted::without_plans(lost),
+        };
         let mut found = self.run_plans(&targeted::thinned(&all, at_most));
         found.known = all.len() as u64;
         found
@@ -515,7 +518,10 @@ impl Ready {
 
     /// Runs the plan of that name.
     fn plan(&self, name: &str) -> Targeted {
-        let all = self.known_plans(&Pattern::ALL);
+        let all = match self.known_plans(&Pattern::ALL) {
+            Ok(all) => all,
+            Err(lost) => panic!("{}", NoPlans::Lost(lost)),
+        };
         let Some(plan) = all.iter().find(|plan| plan.name == name) else {
             panic!(
                 "this simulation has no plan `{name}`, but {} others",
@@ -525,10 +531,11 @@ impl Ready {
         self.run_plans(std::slice::from_ref(plan))
     }
 
-    fn known_plans(&self, patterns: &[Pattern]) -> Vec<TargetedPlan> {
+    fn known_plans(&self, patterns: &[Pattern]) -> Result<Vec<TargetedPlan>, Lost> {
         match targeted::plans_of(&self.prepared, patterns, &self.options) {
-            Ok(plans) => plans,
-            Err(error) => panic!("{error}"),
+            Ok(plans) => Ok(plans),
+            Err(NoPlans::Lost(lost)) => Err(lost),
+            Err(NoPlans::Isolation(error)) => panic!("{error}"),
         }
     }
 
@@ -640,8 +647,8 @@ impl Explored {
             }
         }
         let stuck = |lost: &Lost| matches!(lost, Lost::Stuck { .. });
-        if self.found.lost.values().any(stuck) && self.ready.options.isolation == Isolation::Thread
-        {
+        let mut lost = self.found.lost.values().chain(&self.plans.unmade);
+        if lost.any(stuck) && self.ready.options.isolation == Isolation::Thread {
             message.push_str(rerun::IN_A_TEST);
             message.push('\n');
         }

@@ -5,7 +5,7 @@
 //! On a case that is expected to hold, a plan that breaks a property is as bad as a seed that does. On one that is
 //! expected to fail, plans are counted and not judged: they aim at weaknesses that the case is not about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use scenarios::expect::Expect;
 use sim::isolation::{Batch, IsolationError, Lost, Made, make_runs};
@@ -13,7 +13,7 @@ use sim::run::{Prepared, Run};
 use sim::targeted::{Pattern, TargetedPlan, plans};
 use sim::verdict::Outcome;
 
-use crate::exploration::{Options, SELF_CHECK_ONE_IN, compare};
+use crate::exploration::{Options, SELF_CHECK_ONE_IN, compare, no_verdict};
 
 /// How many plans are run in a test, evenly spread over all.
 pub const TEST_PLANS: usize = 60;
@@ -33,16 +33,30 @@ pub struct Targeted {
     pub mismatches: BTreeMap<String, String>,
     /// Plans whose points were not met: the run is another one than the reference.
     pub missed: Vec<String>,
+    /// Why there are no plans, where the run that they are made from gave no verdict.
+    pub unmade: Option<Lost>,
     /// Plans that gave no verdict, and why.
     pub lost: BTreeMap<String, String>,
+    /// Those of them whose first run gave one: only the second was lost.
+    pub ended_once: BTreeSet<String>,
     /// True if the caller stopped it: there are plans that were not run.
     pub stopped: bool,
 }
 
 impl Targeted {
+    /// There are no plans, as the run that they are made from was lost.
+    pub(crate) fn without_plans(lost: Lost) -> Targeted {
+        Targeted {
+            unmade: Some(lost),
+            ..Targeted::default()
+        }
+    }
+
     /// How many plans every property held under.
     pub fn held(&self) -> u64 {
-        self.made - self.failing.len() as u64 - self.lost.len() as u64
+        let held = |plan: &String| !self.failing.contains_key(plan);
+        let lost = self.lost.keys().filter(|plan| held(plan)).count();
+        self.made - self.failing.len() as u64 - lost as u64
     }
 
     /// `42/42`: of the plans that were run, those under which every property held; `300/300 of 900` where not all were.
@@ -57,8 +71,12 @@ impl Targeted {
     /// What is not as expected, in sentences.
     pub fn reasons(&self, expect: &Expect) -> Vec<String> {
         let mut reasons = Vec::new();
+        if let Some(lost) = &self.unmade {
+            reasons.push(NoPlans::Lost(lost.clone()).to_string());
+        }
         for (plan, why) in &self.lost {
-            reasons.push(format!("plan {plan} gave no verdict: {why}"));
+            let second = self.ended_once.contains(plan);
+            reasons.push(no_verdict(&format!("plan {plan}"), second, why));
         }
         for plan in &self.missed {
             reasons.push(format!("plan {plan} did not meet its point"));
@@ -75,21 +93,32 @@ impl Targeted {
     }
 }
 
+/// Why the plans of a case are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPlans {
+    /// Runs could not be kept apart.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
+    /// There is nothing to make them from.
+    #[error("seed 0, whose run the plans are made from, gave no verdict: {0}")]
+    Lost(Lost),
+}
+
 /// The plans of a setup that are of these patterns, in their order; they are numbered over all patterns.
 pub fn plans_of(
     prepared: &Prepared,
     patterns: &[Pattern],
     options: &Options,
-) -> Result<Vec<TargetedPlan>, IsolationError> {
+) -> Result<Vec<TargetedPlan>, NoPlans> {
     if patterns.is_empty() {
         return Ok(Vec::new());
     }
-    let mut reference = None;
+    let mut reference = Err(Lost::NotMade);
     make_runs(prepared, &batch(&[0], &[], options), &mut |made| {
-        reference = made.run.ok();
+        reference = made.run;
         true
     })?;
-    let all = reference.map(|run| plans(&run.trace)).unwrap_or_default();
+    let all = plans(&reference.map_err(NoPlans::Lost)?.trace);
     let wanted = all.into_iter().filter(|p| patterns.contains(&p.pattern));
     Ok(wanted.collect())
 }
@@ -179,10 +208,17 @@ impl Targeted {
                 return;
             }
         };
-        if let Some(Ok(again)) = &made.again
-            && let Some(mismatch) = compare(0, &run, again)
-        {
-            self.mismatches.insert(name.clone(), mismatch.difference);
+        match &made.again {
+            Some(Ok(again)) => {
+                let mismatch = compare(0, &run, again);
+                let difference = mismatch.map(|mismatch| (name.clone(), mismatch.difference));
+                self.mismatches.extend(difference);
+            }
+            Some(Err(lost)) => {
+                self.lost.insert(name.clone(), lost.to_string());
+                self.ended_once.insert(name.clone());
+            }
+            None => {}
         }
         if run.diverged {
             self.missed.push(name.clone());
@@ -194,5 +230,40 @@ impl Targeted {
                 self.first_failure = Some((plan.clone(), run));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sim::run::RunOptions;
+    use sim::schedule::Input;
+    use sim::setup::Setup;
+
+    use super::*;
+
+    #[test]
+    fn a_second_run_that_is_lost_is_told() {
+        let prepared = Prepared::new(Setup::default()).expect("an empty world");
+        let made = Made {
+            seed: 0,
+            run: Ok(prepared.run(&Input::Seed(0), RunOptions::default())),
+            again: Some(Err(Lost::Killed(6))),
+        };
+        let plan = TargetedPlan {
+            name: "crash-1".to_owned(),
+            pattern: Pattern::Intermediate,
+            forced: Vec::new(),
+        };
+        let mut targeted = Targeted {
+            made: 1,
+            known: 1,
+            ..Targeted::default()
+        };
+        targeted.add(&plan, made);
+        assert_eq!(targeted.held(), 0);
+        let reasons = targeted.reasons(&scenarios::expect::Expect::Holds);
+        let wanted =
+            "plan crash-1 gave no verdict the second time: a replica killed its process: signal 6";
+        assert_eq!(reasons, [wanted]);
     }
 }

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::test("a_stuck_run_is_confirmed_under_fork", confirmed),
         Trial::test("a_replay_that_is_stuck_is_confirmed", replayed),
+        Trial::test("plans_that_cannot_be_made_are_told", planless),
         Trial::test("what_runs_share_is_told_apart", shared),
         Trial::test("under_fork_the_process_is_killed", killed),
     ];
@@ -111,6 +112,8 @@ fn confirmed() -> Result<(), Failed> {
         ],
     );
     assert_eq!(output.status.code(), Some(1), "{said}");
+    // A run without a verdict says nothing about rates.
+    assert!(!said.contains("0 of 3"), "{said}");
     says(
         &said,
         &[
@@ -122,6 +125,18 @@ fn confirmed() -> Result<(), Failed> {
              --seed 0",
         ],
     )
+}
+
+fn planless() -> Result<(), Failed> {
+    let file = "tests/misbehaving/spins.yaml";
+    let (output, said) = called(
+        SHORT,
+        &["run", file, "--variant", "alone", "--plans", "only"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let wanted =
+        "seed 0, whose run the plans are made from, gave no verdict: replica spinner-0 never";
+    says(&said, &[wanted])
 }
 
 fn replayed() -> Result<(), Failed> {
@@ -156,7 +171,7 @@ fn shared() -> Result<(), Failed> {
     says(
         &said,
         &[
-            "seed 0 gave no verdict",
+            "seed 0 gave no verdict the second time: replica spinner-0 never",
             "it comes to its end (every property holds): it gets stuck only beside other runs",
         ],
     )

@@ -48,7 +48,7 @@ impl Case {
             scenario: plan.case.scenario.scenario.clone(),
             variant: plan.case.variant.clone(),
             hash: plan.hash(),
-            runs: found.runs,
+            runs: found.verdicts(),
             violated: tallies
                 .map(|(name, tally)| (name.clone(), tally.runs))
                 .collect(),

@@ -158,12 +158,13 @@ pub(super) fn text_table(results: &Results, output: &Output) -> String {
     let mut rows = table::table(output.colors, &header);
     for case in &results.explored {
         let found = &case.found;
-        let failed: Vec<String> = found
-            .violated
-            .iter()
-            .map(|(property, tally)| format!("{property} {}", rates::words(tally.runs, found.runs)))
-            .collect();
-        let none = || match found.runs {
+        let verdicts = found.verdicts();
+        let failed = found.violated.iter().map(|(property, tally)| {
+            let rate = rates::words(tally.runs, verdicts);
+            format!("{property} {rate}")
+        });
+        let failed: Vec<String> = failed.collect();
+        let none = || match verdicts {
             0 => "–".to_owned(),
             runs => rates::words(0, runs),
         };
@@ -275,7 +276,7 @@ pub(super) fn reasons(results: &Results, command: &str) -> String {
 
 /// The 95 % interval of the rate of failing runs.
 fn interval(case: &Explored) -> Json {
-    let (low, high) = rates::interval(case.found.failing_runs, case.found.runs);
+    let (low, high) = rates::interval(case.found.failing_runs, case.found.verdicts());
     json!([low, high])
 }
 

@@ -25,7 +25,7 @@ use super::{Failure, Format, Output, Program, paths};
 use crate::exploration::{Options, explore, with_logs};
 use crate::plan::{self, Plan};
 use crate::rerun;
-use crate::targeted::{self, Targeted};
+use crate::targeted::{self, NoPlans, Targeted};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -295,7 +295,11 @@ fn targeted_of(
     if args.plans == Plans::None || single {
         return Ok(Targeted::default());
     }
-    let all = targeted::plans_of(&plan.prepared, &plan.patterns(), options).map_err(isolation)?;
+    let all = match targeted::plans_of(&plan.prepared, &plan.patterns(), options) {
+        Ok(all) => all,
+        Err(NoPlans::Lost(lost)) => return Ok(Targeted::without_plans(lost)),
+        Err(NoPlans::Isolation(error)) => return Err(isolation(error)),
+    };
     let mut plans = targeted::thinned(&all, args.plans_at_most);
     if let Some((i, n)) = args.shard {
         let mut number = 0;
