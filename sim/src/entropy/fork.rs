@@ -273,10 +273,9 @@ mod tests {
         while asleep.is_none() || asleep != sleep_of(&task) {
             asleep = sleep_of(&task);
         }
-        assert!(
-            others_at_work(),
-            "this thread, the other and libtest's are three"
-        );
+        // On one core libtest runs tests on its main thread: then the one that sleeps is all there is.
+        let alone = others().is_some_and(|others| others.len() == 1);
+        assert_eq!(others_at_work(), !alone);
         said.send(()).expect("it listens");
         let mut again = sleep_of(&task);
         while again.is_none() || again == asleep {
