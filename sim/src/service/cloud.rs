@@ -149,6 +149,9 @@ impl Service for Cloud {
         let parts: Vec<String> = asked.parts().into_iter().map(str::to_owned).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match (asked.method.as_str(), parts.as_slice()) {
+            ("POST", [_]) | ("PUT", [_, _]) if !asked.is_json => {
+                Answered::refused(400, "the body is not JSON")
+            }
             ("POST", [collection]) => {
                 let name = asked.body["name"].as_str().map(str::to_owned);
                 self.create(&asked, collection, name.as_deref())

@@ -84,7 +84,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// The header `Idempotency-Key`.
     pub(crate) key: Option<&'a str>,
+    /// The body; null where there is none, or none that is JSON.
     pub(crate) body: Value,
+    /// False where there is a body that is not JSON.
+    pub(crate) is_json: bool,
     /// Draws a duration, in microseconds.
     pub(crate) draw: &'a mut dyn FnMut(&'static str, DurationRange) -> u64,
 }

@@ -16,6 +16,7 @@ fn ask(
         path,
         key,
         body,
+        is_json: true,
         draw: &mut |_, range| crate::time::us(range.min),
     })
 }
@@ -43,6 +44,25 @@ fn a_name_is_taken_until_its_cleanup_is_over() {
     assert_eq!(ask(3, "DELETE /volumes/a"), (202, 0, 0));
     assert_eq!(ask(31, "PUT /volumes/a"), (409, 0, 0));
     assert_eq!(ask(32, "GET /volumes/a"), (404, 0, 1));
+}
+
+#[test]
+fn a_body_that_is_not_json_makes_nothing() {
+    let mut cloud = cloud(0);
+    for (method, path) in [("POST", "/ips"), ("PUT", "/ips/a")] {
+        let answered = cloud.ask(Asked {
+            now: SimTime::ZERO,
+            method: &method.parse().expect("a method"),
+            path,
+            key: None,
+            body: Value::Null,
+            is_json: false,
+            draw: &mut |_, range| crate::time::us(range.min),
+        });
+        assert_eq!((answered.status, answered.effects.len()), (400, 0));
+    }
+    let listed = ask(&mut *cloud, 0, "GET /ips", None, Value::Null);
+    assert_eq!(listed.body, json!({"items": []}));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use fake_apiserver::json::CompactString;
+use serde_json::Value;
 
 use super::World;
 use super::requests::InFlight;
@@ -118,12 +119,17 @@ impl World<'_> {
         };
         let chooser = &mut self.chooser;
         let key = http.headers().get("idempotency-key");
+        let body: Option<Value> = match http.body().as_ref() {
+            b"" => Some(Value::Null),
+            body => serde_json::from_slice(body).ok(),
+        };
         let asked = Asked {
             now: entropy::now(),
             method: http.method(),
             path: http.uri().path(),
             key: key.and_then(|key| key.to_str().ok()),
-            body: serde_json::from_slice(http.body()).unwrap_or_default(),
+            is_json: body.is_some(),
+            body: body.unwrap_or_default(),
             draw: &mut |site, range| chooser.delay(site, range),
         };
         let answered = self.services[at].machine.ask(asked);
