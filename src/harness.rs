@@ -11,6 +11,7 @@ use reports::{Colors, failure};
 use scenarios::quantity::{SeedRange, seeds};
 use sim::Isolation;
 use sim::operator::Operators;
+use sim::targeted::TargetedPlan;
 use sim::visible;
 
 use crate::cli::{self, Program};
@@ -163,10 +164,9 @@ fn test(plan: &Plan, command: &str) -> Result<(), Failed> {
 
 /// What the targeted plans say against a case; nothing if all is as expected.
 fn targeted(plan: &Plan, options: &Options, command: &str) -> Result<String, Failed> {
-    let plans = targeted::plans_of(&plan.prepared, &plan.patterns(), options);
-    let plans = plans.map_err(|error| error.to_string())?;
-    let plans = targeted::thinned(&plans, targeted::TEST_PLANS);
-    let found = targeted::explore(&plan.prepared, &plans, options, &mut || true);
+    let (prepared, patterns) = (&plan.prepared, plan.patterns());
+    let choose = |all: &[TargetedPlan]| targeted::thinned(all, targeted::TEST_PLANS);
+    let found = targeted::run(prepared, &patterns, options, choose, &mut || true);
     let found = found.map_err(|error| error.to_string())?;
     let mut message = String::new();
     for (name, difference) in &found.mismatches {

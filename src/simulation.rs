@@ -26,7 +26,7 @@ use sim::visible;
 use crate::exploration::{Exploration, Judgement, Options, compare, explore, run_twice, with_logs};
 use crate::plan::{self, Fnv};
 use crate::rerun;
-use crate::targeted::{self, NoPlans, TEST_PLANS, Targeted};
+use crate::targeted::{self, TEST_PLANS, Targeted};
 
 /// A simulation: a cluster, operators, what happens to them, and what must hold.
 ///
@@ -507,20 +507,19 @@ struct Ready {
 impl Ready {
     /// Runs the targeted plans, or so many of them.
     fn plans(&self, at_most: usize) -> Targeted {
-        let all = match self.known_plans(&self.patterns) {
-            Ok(all) => all,
-            Err(lost) => return Targeted::without_plans(lost),
-        };
-        let mut found = self.run_plans(&targeted::thinned(&all, at_most));
-        found.known = all.len() as u64;
-        found
+        let choose = |all: &[TargetedPlan]| targeted::thinned(all, at_most);
+        let (prepared, options) = (&self.prepared, &self.options);
+        match targeted::run(prepared, &self.patterns, options, choose, &mut || true) {
+            Ok(found) => found,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Runs the plan of that name.
     fn plan(&self, name: &str) -> Targeted {
-        let all = match self.known_plans(&Pattern::ALL) {
+        let all = match targeted::plans_of(&self.prepared, &Pattern::ALL, &self.options) {
             Ok(all) => all,
-            Err(lost) => panic!("{}", NoPlans::Lost(lost)),
+            Err(error) => panic!("{error}"),
         };
         let Some(plan) = all.iter().find(|plan| plan.name == name) else {
             panic!(
@@ -528,19 +527,8 @@ impl Ready {
                 all.len()
             );
         };
-        self.run_plans(std::slice::from_ref(plan))
-    }
-
-    fn known_plans(&self, patterns: &[Pattern]) -> Result<Vec<TargetedPlan>, Lost> {
-        match targeted::plans_of(&self.prepared, patterns, &self.options) {
-            Ok(plans) => Ok(plans),
-            Err(NoPlans::Lost(lost)) => Err(lost),
-            Err(NoPlans::Isolation(error)) => panic!("{error}"),
-        }
-    }
-
-    fn run_plans(&self, plans: &[TargetedPlan]) -> Targeted {
-        match targeted::explore(&self.prepared, plans, &self.options, &mut || true) {
+        let one = std::slice::from_ref(plan);
+        match targeted::explore(&self.prepared, one, &self.options, &mut || true) {
             Ok(found) => found,
             Err(error) => panic!("{error}"),
         }

@@ -44,14 +44,6 @@ pub struct Targeted {
 }
 
 impl Targeted {
-    /// There are no plans, as the run that they are made from was lost.
-    pub(crate) fn without_plans(lost: Lost) -> Targeted {
-        Targeted {
-            unmade: Some(lost),
-            ..Targeted::default()
-        }
-    }
-
     /// How many plans every property held under.
     pub fn held(&self) -> u64 {
         let held = |plan: &String| !self.failing.contains_key(plan);
@@ -128,6 +120,29 @@ pub fn thinned(plans: &[TargetedPlan], at_most: usize) -> Vec<TargetedPlan> {
     let kept = plans.len().min(at_most);
     let chosen = (0..kept).map(|i| plans[i * plans.len() / kept].clone());
     chosen.collect()
+}
+
+/// Runs what `choose` takes of a setup's plans of these patterns; nothing where the run that they are made from was lost.
+pub(crate) fn run(
+    prepared: &Prepared,
+    patterns: &[Pattern],
+    options: &Options,
+    choose: impl FnOnce(&[TargetedPlan]) -> Vec<TargetedPlan>,
+    on_run: &mut dyn FnMut() -> bool,
+) -> Result<Targeted, IsolationError> {
+    let all = match plans_of(prepared, patterns, options) {
+        Ok(all) => all,
+        Err(NoPlans::Isolation(error)) => return Err(error),
+        Err(NoPlans::Lost(lost)) => {
+            return Ok(Targeted {
+                unmade: Some(lost),
+                ..Targeted::default()
+            });
+        }
+    };
+    let mut found = explore(prepared, &choose(&all), options, on_run)?;
+    found.known = all.len() as u64;
+    Ok(found)
 }
 
 /// Runs the plans; `on_run` as in [`exploration::explore`](crate::exploration::explore).

@@ -82,6 +82,7 @@ impl Links {
             links.requests.extend(event.and_then(request));
         }
         links.whole = counted(records.clone(), chosen);
+        links.reconciles.extend(&links.whole);
         for record in records {
             let (of, on_behalf, within) = match &record.event {
                 Event::RequestSent {
@@ -115,9 +116,7 @@ impl Links {
             | Event::RequestCommitted { request, .. }
             | Event::ServiceCalled { request, .. }
             | Event::ServiceCommitted { request, .. } => self.requests.contains(request),
-            Event::ReconcileStarted { reconcile, .. } => {
-                self.reconciles.contains(reconcile) || self.whole.contains(reconcile)
-            }
+            Event::ReconcileStarted { reconcile, .. } => self.reconciles.contains(reconcile),
             Event::ReconcileEnded { reconcile, .. } => self.whole.contains(reconcile),
             Event::WebhookCalled { webhook, .. } => self.webhooks.contains(webhook),
             _ => false,

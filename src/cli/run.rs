@@ -14,6 +14,7 @@ use scenarios::quantity::{SeedRange, Span, seeds};
 use sim::Isolation;
 use sim::isolation::IsolationError;
 use sim::operator::Operators;
+use sim::targeted::TargetedPlan;
 use sim::visible;
 
 use super::interrupt::Interrupt;
@@ -25,7 +26,7 @@ use super::{Failure, Format, Output, Program, paths};
 use crate::exploration::{Options, explore, with_logs};
 use crate::plan::{self, Plan};
 use crate::rerun;
-use crate::targeted::{self, NoPlans, Targeted};
+use crate::targeted::{self, Targeted};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -295,24 +296,19 @@ fn targeted_of(
     if args.plans == Plans::None || single {
         return Ok(Targeted::default());
     }
-    let all = match targeted::plans_of(&plan.prepared, &plan.patterns(), options) {
-        Ok(all) => all,
-        Err(NoPlans::Lost(lost)) => return Ok(Targeted::without_plans(lost)),
-        Err(NoPlans::Isolation(error)) => return Err(isolation(error)),
+    let choose = |all: &[TargetedPlan]| {
+        let mut plans = targeted::thinned(all, args.plans_at_most);
+        if let Some((i, n)) = args.shard {
+            let mut number = 0;
+            plans.retain(|_| {
+                number += 1;
+                (number - 1) % n == i - 1
+            });
+        }
+        progress.more(plans.len() as u64);
+        plans
     };
-    let mut plans = targeted::thinned(&all, args.plans_at_most);
-    if let Some((i, n)) = args.shard {
-        let mut number = 0;
-        plans.retain(|_| {
-            number += 1;
-            (number - 1) % n == i - 1
-        });
-    }
-    progress.more(plans.len() as u64);
-    let found = targeted::explore(&plan.prepared, &plans, options, on_run);
-    let mut found = found.map_err(isolation)?;
-    found.known = all.len() as u64;
-    Ok(found)
+    targeted::run(&plan.prepared, &plan.patterns(), options, choose, on_run).map_err(isolation)
 }
 
 fn with_seeds(plan: Plan, args: &Args) -> (Plan, SeedRange, Vec<u64>) {
