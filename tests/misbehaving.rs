@@ -4,7 +4,7 @@
 //! own, whose main function is the command line when it is called with a subcommand, and the tests otherwise.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -67,21 +67,27 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// This binary's command line, with the time after which a run is given up.
-fn called(limit: &str, args: &[&str]) -> (Output, String) {
+/// What this binary's command line says of runs that are given up after this time: nothing that was expected.
+fn unexpected(limit: &str, command: &str, variant: &str, args: &[&str]) -> String {
+    let case = [
+        command,
+        "tests/misbehaving/spins.yaml",
+        "--variant",
+        variant,
+    ];
+    let out = format!("{}/misbehaving", env!("CARGO_TARGET_TMPDIR"));
     let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
-    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(case).args(args);
+    command.args(["--limit", limit, "--out", &out]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
     for name in ["RECONVERGE_SEED", "RECONVERGE_SEEDS", "RECONVERGE_LOG"] {
         command.env_remove(name);
     }
-    let out = format!("{}/misbehaving", env!("CARGO_TARGET_TMPDIR"));
-    let output = command
-        .args(["--limit", limit, "--out", &out])
-        .output()
-        .expect("this binary can be called");
+    let output = command.output().expect("this binary can be called");
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8(said).expect("output is UTF-8");
-    (output, said)
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
 }
 
 fn says(said: &str, wanted: &[&str]) -> Result<(), Failed> {
@@ -96,22 +102,8 @@ fn says(said: &str, wanted: &[&str]) -> Result<(), Failed> {
 }
 
 fn confirmed() -> Result<(), Failed> {
-    let (output, said) = called(
-        SHORT,
-        &[
-            "run",
-            "tests/misbehaving/spins.yaml",
-            "--variant",
-            "alone",
-            "--seeds",
-            "3",
-            "--jobs",
-            "1",
-            "--isolation",
-            "thread",
-        ],
-    );
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let args = ["--seeds", "3", "--jobs", "1", "--isolation", "thread"];
+    let said = unexpected(SHORT, "run", "alone", &args);
     // A run without a verdict says nothing about rates.
     assert!(!said.contains("0 of 3"), "{said}");
     says(
@@ -128,24 +120,14 @@ fn confirmed() -> Result<(), Failed> {
 }
 
 fn planless() -> Result<(), Failed> {
-    let file = "tests/misbehaving/spins.yaml";
-    let (output, said) = called(
-        SHORT,
-        &["run", file, "--variant", "alone", "--plans", "only"],
-    );
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = unexpected(SHORT, "run", "alone", &["--plans", "only"]);
     let wanted =
         "seed 0, whose run the plans are made from, gave no verdict: replica spinner-0 never";
     says(&said, &[wanted])
 }
 
 fn replayed() -> Result<(), Failed> {
-    let file = "tests/misbehaving/spins.yaml";
-    let (output, said) = called(
-        SHORT,
-        &["replay", file, "--variant", "alone", "--seed", "5"],
-    );
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = unexpected(SHORT, "replay", "alone", &["--seed", "5"]);
     let wanted = [
         "seed 5 gave no verdict: replica spinner-0 never",
         "was killed",
@@ -156,18 +138,8 @@ fn replayed() -> Result<(), Failed> {
 fn shared() -> Result<(), Failed> {
     // Of this seed alone, for each run after the first of a process spins: it is one that is checked by a second run, and
     // that one is stuck beside the first. Its runs that come to their end do so within the limit on a busy machine, too.
-    let args = [
-        "run",
-        "tests/misbehaving/spins.yaml",
-        "--variant",
-        "beside-others",
-        "--seed",
-        "0",
-        "--isolation",
-        "thread",
-    ];
-    let (output, said) = called(LONG, &args);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let args = ["--seed", "0", "--isolation", "thread"];
+    let said = unexpected(LONG, "run", "beside-others", &args);
     says(
         &said,
         &[
@@ -178,20 +150,12 @@ fn shared() -> Result<(), Failed> {
 }
 
 fn killed() -> Result<(), Failed> {
-    let (output, said) = called(
+    let said = unexpected(
         SHORT,
-        &[
-            "run",
-            "tests/misbehaving/spins.yaml",
-            "--variant",
-            "alone",
-            "--seed",
-            "4",
-            "--isolation",
-            "fork",
-        ],
+        "run",
+        "alone",
+        &["--seed", "4", "--isolation", "fork"],
     );
-    assert_eq!(output.status.code(), Some(1), "{said}");
     let wanted = [
         "seed 4 gave no verdict: replica spinner-0 never gave up its thread",
         "the reply 404 to get configmaps/default/shared",
